@@ -1,0 +1,1 @@
+#error "sqlite3.h belongs to infra: domain and app reach the world only through ports"
