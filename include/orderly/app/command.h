@@ -1,0 +1,173 @@
+/* A command on its way through the app: input in, one reply rendered when it is decided, the answer
+ * given back when it is durable.
+ *
+ *     x_start(&cmd)  ->  [idempotency] -> turn -> load -> decide -> render(reply) -> append -> done
+ *
+ * The answer is rendered before the commit, because it is committed together with the events where
+ * the request has an Idempotency-Key. Nothing is given out before done.
+ *
+ * start never fails and never calls back inside: refusals (queue full, shutting down) are replies
+ * too. Owner: the caller keeps the command and everything that its input points to until done.
+ * Thread: loop. */
+#ifndef ORDERLY_APP_COMMAND_H
+#define ORDERLY_APP_COMMAND_H
+#include "orderly/app/event_log.h"
+#include "orderly/app/reply.h"
+#include "orderly/app/settings.h"
+#include "orderly/app/turn.h"
+#include "orderly/base/digest.h"
+
+struct app;
+struct command;
+
+/* What is sent, and stored under an Idempotency-Key. */
+struct answer {
+    int status;
+    struct str content_type, location, etag, body;
+    unsigned retry_after_s; /* 0: none */
+};
+
+enum if_match { IF_MATCH_NONE, IF_MATCH_ANY, IF_MATCH_LIST };
+#define IF_MATCH_LIST_MAX 8
+
+struct command {
+    /* Set by the caller. */
+    struct app *app;
+    struct arena *arena; /* of the request; the app allocates here too */
+    struct str user_id, traceparent;
+    enum if_match if_match;
+    uint64_t if_match_list[IF_MATCH_LIST_MAX]; /* tags of other forms match nothing */
+    unsigned n_if_match;
+    bool has_key;           /* Idempotency-Key was sent */
+    struct digest16 key;    /* of caller and key */
+    struct digest16 request; /* of method, route with its ids, body */
+    /* Fills c->answer, memory of c->arena. Runs exactly once unless the answer is a stored one. */
+    void (*render)(struct command *c, const struct reply *r);
+    void (*done)(struct command *c); /* exactly once, last */
+
+    /* Read it in done. */
+    struct answer answer;
+    bool is_replayed; /* the stored answer of an earlier request */
+
+    /* App only. */
+    void (*run)(struct command *c); /* the use case, once the key is ours */
+    void (*revoke)(struct command *c); /* undo what deciding took, when it did not become durable */
+    struct turn_wait turn;
+    struct append append;
+    struct store_read key_read;
+    struct map_node key_node; /* in the table of keys in flight */
+    struct list link;         /* in the app's list of finished commands */
+    bool is_key_held, is_stored;
+    struct str stored_row;
+    enum err stored_err;
+};
+
+/* ---- inputs ---------------------------------------------------------------------------------- */
+
+struct create_cart {
+    struct command command;
+    struct customer_id customer_id;
+    struct cart cart; /* the result; app only */
+};
+enum cart_change { CART_ADD, CART_SET, CART_REMOVE };
+struct change_cart {
+    struct command command;
+    struct cart_id cart_id;
+    enum cart_change change;
+    struct sku sku;
+    int64_t quantity; /* 1..10; not for CART_REMOVE */
+    struct cart cart; /* app only */
+    void *entry;
+};
+struct convert_cart {
+    struct command command;
+    struct cart_id cart_id;
+    struct cart cart; /* app only */
+    void *entry;
+};
+
+struct requested_line {
+    struct sku sku;
+    int64_t quantity;
+    struct str unit_price; /* the number's text; empty: the catalogue's */
+    struct str currency;   /* empty: the order's */
+};
+struct checkout_cart {
+    struct command command;
+    struct cart_id cart_id;
+    struct address address;
+    struct cart cart; /* app only */
+    void *entry, *order_entry;
+    struct order *order;
+};
+struct place_order {
+    struct command command;
+    struct customer_id customer_id;
+    enum flow_id flow;
+    struct str currency; /* empty: the catalogue's, else the default */
+    const struct requested_line *lines;
+    unsigned n_lines;
+    struct address address;
+    void *order_entry; /* app only */
+    struct order *order;
+};
+/* PAY, MARK_PAID, CANCEL, READY, COMPLETE */
+struct order_command {
+    struct command command;
+    struct order_id order_id;
+    enum order_input input;
+    struct payment_id payment_id; /* MARK_PAID */
+    struct str reason;            /* CANCEL, 1..500 */
+    struct invoice_id invoice_id; /* COMPLETE; n == 0: the app makes one */
+    void *private; /* app only */
+};
+struct shipment_command {
+    struct command command;
+    struct shipment_id shipment_id;
+    bool is_deliver; /* else dispatch */
+    void *private;   /* app only */
+};
+struct add_product {
+    struct command command;
+    struct sku sku;
+    struct str name, description;
+    struct str price, currency; /* texts; price empty: none; currency empty: the default */
+    int64_t stock;
+};
+struct change_product {
+    struct command command;
+    struct sku sku;
+    bool has_name, has_description, has_price, has_stock_delta, has_stock;
+    struct str name, description, price, currency; /* price "null": removed */
+    int64_t stock_delta, stock; /* stock needs If-Match */
+};
+/* POST /messages/{topic}: the body is checked (required fields there and well typed). */
+struct receive_message {
+    struct command command; /* has_key is not used: the message id is the key */
+    enum event_type type;
+    struct str message_id;  /* 1..64 */
+    struct str raw_payload; /* JSON object, as it came */
+    struct payload payload; /* known fields; amount is in amount_text until the currency is known */
+    int64_t timestamp_ms;   /* of the envelope; 0: none */
+    struct digest16 content; /* of topic and body: another one under the same id is 422 */
+    void *private; /* app only */
+};
+struct change_settings {
+    struct command command;
+    enum simulator simulator;
+    struct simulators settings; /* only the named one is read */
+    struct str json;            /* what GET will give: stored */
+};
+
+void create_cart_start(struct create_cart *c);
+void change_cart_start(struct change_cart *c);
+void convert_cart_start(struct convert_cart *c);
+void checkout_cart_start(struct checkout_cart *c);
+void place_order_start(struct place_order *c);
+void order_command_start(struct order_command *c);
+void shipment_command_start(struct shipment_command *c);
+void add_product_start(struct add_product *c);
+void change_product_start(struct change_product *c);
+void receive_message_start(struct receive_message *c);
+void change_settings_start(struct change_settings *c);
+#endif

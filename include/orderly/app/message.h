@@ -1,0 +1,33 @@
+/* An integration message: what contexts, streams and brokers hear. Made from one durable domain
+ * event by message_of_event, the only translator.
+ *
+ * Immutable after it was made, counted, loop thread only. */
+#ifndef ORDERLY_APP_MESSAGE_H
+#define ORDERLY_APP_MESSAGE_H
+#include "orderly/base/arena.h"
+#include "orderly/base/err.h"
+#include "orderly/domain/event.h"
+
+struct message {
+    unsigned refs;
+    /* The event; its views point into row and into the message's own memory. messageId = event.id,
+     * topic, timestamp = occurred_at_ms, payload = p, correlationId = lane, position. */
+    struct event event;
+    struct str topic; /* n == 0: an internal event that is not published */
+    struct str row;   /* the encoded event */
+    int64_t appended_us; /* monotonic time when it was handed to the log; 0: read from the log */
+    struct arena arena;
+};
+
+/* Encodes the event (id, position, occurred_at set) and keeps a copy that is decoded from the row;
+ * refs == 1. */
+struct message *message_of_event(const struct event *e);
+/* From a stored row. ERR_DAMAGED if it is no event row. */
+MUST_CHECK enum err message_of_row(struct str row, uint64_t position, struct message **out);
+static inline struct message *message_ref(struct message *m)
+{
+    m->refs++;
+    return m;
+}
+void message_unref(struct message *m);
+#endif
