@@ -1,0 +1,89 @@
+/* List readers: plain functions over a store_view, for any thread that holds one (store_read.run).
+ *
+ * A list ends at its limit, when the view is late (store_view.is_late), or when the rows it found
+ * are larger than QUERY_BYTES_MAX. In each case has_more and the place to go on from are set, also
+ * when nothing was found in the meantime: a reader that goes on always gets further.
+ *
+ * Results, and the texts in them, are memory of the arena that was handed in.
+ * Errors: ERR_OK, ERR_NOT_FOUND (single readers), ERR_DAMAGED, ERR_IO. */
+#ifndef ORDERLY_APP_QUERIES_H
+#define ORDERLY_APP_QUERIES_H
+#include "orderly/app/store.h"
+#include "orderly/domain/event.h"
+#include "orderly/domain/order.h"
+#include "orderly/domain/product.h"
+
+#define QUERY_LIMIT_MAX 500
+#define QUERY_BYTES_MAX (4u << 20)
+
+/* ---- orders, newest first -------------------------------------------------------------------- */
+
+struct order_query {
+    enum order_status status;       /* ORDER_NONE: any */
+    struct customer_id customer_id; /* n == 0: any */
+    enum flow_id flow;              /* FLOW_NONE: any */
+    bool refund_due;                /* only those */
+    bool has_unsettled_before;      /* only orders that are unsettled since … */
+    int64_t unsettled_before_ms;    /* … this time or longer; newest `since` first */
+    bool has_after;                 /* go on behind this one (the last seen) */
+    struct order_id after;
+    unsigned limit; /* 1..QUERY_LIMIT_MAX */
+};
+struct order_page {
+    struct order **orders; /* order_page_deinit */
+    unsigned n;
+    bool has_more;
+    struct order_id next; /* has_more: the `after` to go on with */
+};
+MUST_CHECK enum err query_orders(const struct store_view *v, struct arena *a,
+                                 const struct order_query *q, struct order_page *out);
+/* Gives the orders back; also after an error. */
+void order_page_deinit(struct order_page *page);
+
+/* ---- products, by sku ------------------------------------------------------------------------ */
+
+struct product_row {
+    struct product product; /* texts are the arena's: no product_deinit */
+    struct stock stock;
+    uint64_t position; /* of the last event that changed any field */
+};
+struct product_query {
+    struct sku after; /* n == 0: from the start */
+    unsigned limit;
+};
+struct product_page {
+    struct product_row *rows;
+    unsigned n;
+    bool has_more;
+    struct sku next;
+};
+MUST_CHECK enum err query_products(const struct store_view *v, struct arena *a,
+                                   const struct product_query *q, struct product_page *out);
+
+/* ---- events, oldest first -------------------------------------------------------------------- */
+
+struct event_query {
+    bool has_types; /* only the types whose `types` entry is set */
+    bool types[EVENT_TYPE_COUNT];
+    bool has_lane; /* only what this lane caused (orderId, correlationId) */
+    struct lane_id lane;
+    struct str aggregate_id; /* n == 0: any; else only that stream's own events */
+    uint64_t after;          /* position; 0: from the start */
+    unsigned limit;
+};
+struct event_page {
+    struct event *events; /* id, position, occurred_at_ms set; views into the arena */
+    unsigned n;
+    bool has_more;
+    uint64_t next; /* has_more: the `after` to go on with */
+};
+MUST_CHECK enum err query_events(const struct store_view *v, struct arena *a,
+                                 const struct event_query *q, struct event_page *out);
+/* By its id: a UUIDv7's time runs with position, so this needs no index. */
+MUST_CHECK enum err query_event(const struct store_view *v, struct arena *a, struct event_id id,
+                                struct event *out);
+
+/* Sets types for a topic: exact ("order.placed"), a whole word's ("order.*") or all ("*"). Types that
+ * are never published are not set. False: no such topic. */
+bool event_query_set_topics(struct event_query *q, struct str pattern);
+#endif
