@@ -1,0 +1,233 @@
+#include "table.h"
+
+#define AT(member)                                                                                 \
+    .offset = offsetof(struct options, member), .size = sizeof(((struct options *)0)->member)
+#define AND(member) .offset_2 = offsetof(struct options, member)
+
+#define HOUR_MS (3600 * 1000LL)
+#define DAY_MS (24 * HOUR_MS)
+
+static const struct option serving[] = {
+    { "listen", "ADDRESS:PORT", "where to listen; port 0 takes a free one", .type = OPTION_TEXT,
+      .has_flag = true, .least = 1, .most = 255, AT(listen) },
+    { "token-file", "FILE",
+      "bearer tokens and their roles, mode 0600; needed beyond loopback, reread on SIGHUP",
+      .type = OPTION_PATH, .has_flag = true, AT(token_file) },
+    { "names", "NAME,…", "on loopback: further names that requests may give as Host",
+      .type = OPTION_TEXT, .has_flag = true, .most = 1000, AT(names) },
+    { "origins", "ORIGIN,…", "web pages that may send commands: scheme://host[:port]",
+      .type = OPTION_TEXT, .has_flag = true, .most = 1000, AT(origins) },
+    { "demo", "", "add six products and two discounts where they are missing",
+      .type = OPTION_SWITCH, .has_flag = true, AT(demo) },
+    { "drain", "TIME", "at SIGTERM, how long to wait for what is in progress",
+      .type = OPTION_DURATION, .has_flag = true, .most = HOUR_MS, AT(drain_ms) },
+    { "config", "FILE", "read 'key = value' lines from here", .type = OPTION_PATH, .has_flag = true,
+      .not_in_file = true, AT(config) },
+};
+
+static const struct option logging[] = {
+    { "log.level", "LEVEL", "least level of the lines on stderr", .type = OPTION_CHOICE,
+      .choices = "debug|info|warn|error", .has_flag = true, AT(log_level) },
+    { "log.audit", "", "one line for each integration message", .type = OPTION_SWITCH,
+      AT(app.audit) },
+};
+
+static const struct option keeping[] = {
+    { "store", "KIND", "where events are kept", .type = OPTION_CHOICE, .choices = "memory",
+      .has_flag = true, AT(store) },
+    { "memory_events_max", "N", "events that the memory store holds; new orders stop at 80 %",
+      .type = OPTION_COUNT, .least = 1000, .most = 1000000000, AT(memory_events_max) },
+    { "idempotency_keys_max", "N", "Idempotency-Keys of the last 24 h; beyond: 503",
+      .type = OPTION_COUNT, .least = 1, .most = 1000000000, AT(app.idempotency_keys_max) },
+    { "cache_bytes", "SIZE", "settled orders and carts kept in memory", .type = OPTION_BYTES,
+      .least = 1 << 20, .most = 1ULL << 40, AT(app.cache_bytes_max) },
+    { "products_max", "N", "products in the catalogue; beyond: 503", .type = OPTION_COUNT,
+      .least = 1, .most = 10000000, AT(app.products_max) },
+};
+
+/* The currencies stand before the amounts that are read with them. */
+static const struct option orders[] = {
+    { "payment.timeout", "TIME", "an unpaid order is cancelled after this; 0: never",
+      .type = OPTION_DURATION, .most = 3650 * DAY_MS, AT(app.payment_timeout_ms) },
+    { "currency.default", "CODE", "where neither the catalogue nor the request names one",
+      .type = OPTION_CURRENCY, AT(app.default_currency) },
+#define DISCOUNTS(flow, index)                                                                          \
+    { "discounts." flow ".line_percent",                                                                \
+      "PERCENT",                                                                                        \
+      "off a line …",                                                                                   \
+      .type = OPTION_PERCENT,                                                                           \
+      .most = 10000,                                                                                    \
+      AT(app.discounts[index].line_percent_hundredths) },                                               \
+        { "discounts." flow ".line_from", "PIECES",      "… from this many pieces; 0: off",             \
+          .type = OPTION_COUNT,           .most = 10000, AT(app.discounts[index].line_from_quantity) }, \
+        { "discounts." flow ".currency", "CODE", "of the two amounts; else the default currency",       \
+          .type = OPTION_CURRENCY, AT(app.discounts[index].order_currency) },                           \
+        { "discounts." flow ".order_amount",                                                            \
+          "AMOUNT",                                                                                     \
+          "off an order, once, …",                                                                      \
+          .type = OPTION_MONEY,                                                                         \
+          .currency_offset = offsetof(struct options, app.discounts[index].order_currency),             \
+          AT(app.discounts[index].order_amount) },                                                      \
+    {                                                                                                   \
+        "discounts." flow ".order_above", "AMOUNT", "… whose subtotal is above this",                   \
+            .type = OPTION_MONEY,                                                                       \
+            .currency_offset = offsetof(struct options, app.discounts[index].order_currency),           \
+            AT(app.discounts[index].order_above)                                                        \
+    }
+    DISCOUNTS("pay_first", FLOW_PAY_FIRST),
+    DISCOUNTS("stock_first", FLOW_STOCK_FIRST),
+#undef DISCOUNTS
+};
+
+#define SIMULATOR(name, modes)                                                                     \
+    { "simulators." #name ".enabled", "", "off: the real one is outside", .type = OPTION_SWITCH,   \
+      AT(app.simulators.name.enabled) },                                                           \
+        { "simulators." #name ".mode", "MODE",           "what it answers",                        \
+          .type = OPTION_CHOICE,       .choices = modes, AT(app.simulators.name.mode) },           \
+        { "simulators." #name ".delayMs",                                                          \
+          "MS",                                                                                    \
+          "how long it takes, both flows",                                                         \
+          .type = OPTION_MS,                                                                       \
+          .most = SIMULATOR_DELAY_MAX_MS,                                                          \
+          AT(app.simulators.name.delay_ms[FLOW_PAY_FIRST]),                                        \
+          AND(app.simulators.name.delay_ms[FLOW_STOCK_FIRST]) },                                   \
+        { "simulators." #name ".delayMs.pay_first",                                                \
+          "MS",                                                                                    \
+          "in this flow",                                                                          \
+          .type = OPTION_MS,                                                                       \
+          .general = "simulators." #name ".delayMs",                                               \
+          .most = SIMULATOR_DELAY_MAX_MS,                                                          \
+          AT(app.simulators.name.delay_ms[FLOW_PAY_FIRST]) },                                      \
+        { "simulators." #name ".delayMs.stock_first",                                              \
+          "MS",                                                                                    \
+          "in this flow",                                                                          \
+          .type = OPTION_MS,                                                                       \
+          .general = "simulators." #name ".delayMs",                                               \
+          .most = SIMULATOR_DELAY_MAX_MS,                                                          \
+          AT(app.simulators.name.delay_ms[FLOW_STOCK_FIRST]) },                                    \
+    {                                                                                              \
+        "simulators." #name ".failFirst", "N", "let its handler fail this often per message",      \
+            .type = OPTION_COUNT, .most = 1000, AT(app.simulators.name.fail_first)                 \
+    }
+
+static const struct option simulators[] = {
+    SIMULATOR(payments, "approve|decline|wait"),
+    { "simulators.payments.failureRate", "0..1", "share of orders that are declined",
+      .type = OPTION_RATIO, AT(app.simulators.payments.failure_rate) },
+    { "simulators.payments.poisonRate", "0..1", "share of orders whose handler always fails",
+      .type = OPTION_RATIO, AT(app.simulators.payments.poison_rate) },
+    { "simulators.payments.seed", "N", "of the two shares", .type = OPTION_COUNT,
+      .most = UINT64_MAX, AT(app.simulators.payments.seed) },
+    { "simulators.payments.declineAbove", "AMOUNT", "decline what is above; none: nothing is",
+      .type = OPTION_LEVEL, AT(app.simulators.payments.decline_above_e4) },
+    { "simulators.payments.reason", "TEXT", "of a decline", .type = OPTION_TEXT, .least = 1,
+      .most = SIMULATOR_REASON_MAX, AT(app.simulators.payments.reason) },
+    SIMULATOR(inventory, "auto|reject"),
+    SIMULATOR(shipments, "auto|wait"),
+};
+
+static const struct option bus[] = {
+    { "bus.window", "N", "messages in work of a subscription", .type = OPTION_COUNT, .least = 1,
+      .most = 1000000, AT(app.bus_window) },
+    { "bus.retries", "N", "after the first attempt, before a dead letter", .type = OPTION_COUNT,
+      .most = 100, AT(app.retries) },
+    { "bus.retry_base", "TIME", "before the first retry; four times as long before each next",
+      .type = OPTION_DURATION, .least = 1, .most = HOUR_MS, AT(app.retry_base_ms) },
+    { "bus.retry_max", "TIME", "never longer than this", .type = OPTION_DURATION, .least = 1,
+      .most = DAY_MS, AT(app.retry_max_ms) },
+};
+
+/* The HTTP server's own table, row by row; a limit is bytes, ms or a count by its unit. */
+static const struct option http[] = {
+#define X(name, value, unit, beyond)                                                               \
+    {                                                                                              \
+        "http." #name,                                                                             \
+        unit,                                                                                      \
+        beyond,                                                                                    \
+        .type = OPTION_COUNT,                                                                      \
+        .is_limit = true,                                                                          \
+        .least = 1,                                                                                \
+        .most = 1ULL << 40,                                                                        \
+        AT(http.name)                                                                              \
+    },
+    HTTP_LIMITS_MAP(X)
+#undef X
+};
+
+#define GROUP(title, rows)                                                                         \
+    {                                                                                              \
+        title, rows, ARRAY_LEN(rows)                                                               \
+    }
+const struct option_group option_groups[] = {
+    GROUP("Serving", serving),
+    GROUP("Log", logging),
+    GROUP("Store and memory", keeping),
+    GROUP("Orders", orders),
+    GROUP("The built-in contexts, at the first start", simulators),
+    GROUP("Bus", bus),
+    GROUP("Limits of the HTTP server", http),
+};
+const unsigned option_groups_len = ARRAY_LEN(option_groups);
+
+unsigned option_count(void)
+{
+    unsigned n = 0;
+
+    for (unsigned g = 0; g < option_groups_len; g++)
+        n += option_groups[g].len;
+    return n;
+}
+
+const struct option *option_at(unsigned i)
+{
+    for (unsigned g = 0; g < option_groups_len; g++) {
+        if (i < option_groups[g].len)
+            return &option_groups[g].options[i];
+        i -= option_groups[g].len;
+    }
+    UNREACHABLE("an option has an index below option_count");
+}
+
+bool option_key_eq(struct str a, struct str b)
+{
+    if (a.n != b.n)
+        return false;
+    for (size_t i = 0; i < a.n; i++) {
+        char x = a.p[i] == '_' ? '-' : a.p[i];
+        char y = b.p[i] == '_' ? '-' : b.p[i];
+
+        if (x != y)
+            return false;
+    }
+    return true;
+}
+
+unsigned option_find(struct str key)
+{
+    unsigned n = option_count();
+
+    for (unsigned i = 0; i < n; i++)
+        if (option_key_eq(key, str_of(option_at(i)->key)))
+            return i;
+    return n;
+}
+
+void option_env_name(const struct option *opt, char out[OPTION_ENV_MAX])
+{
+    static const char prefix[] = "ORDERLY_";
+    size_t n = sizeof(prefix) - 1;
+
+    memcpy(out, prefix, n);
+    for (const char *p = opt->key; *p; p++) {
+        bool upper = *p >= 'A' && *p <= 'Z';
+
+        REQUIRE(n + 3 < OPTION_ENV_MAX);
+        if (upper)
+            out[n++] = '_';
+        if (*p >= 'a' && *p <= 'z')
+            out[n++] = (char)(*p - 'a' + 'A');
+        else
+            out[n++] = *p == '.' || *p == '-' ? '_' : *p;
+    }
+    out[n] = 0;
+}

@@ -1,0 +1,70 @@
+/* The one table of options. Private to options/. */
+#ifndef ORDERLY_INFRA_OPTIONS_TABLE_H
+#define ORDERLY_INFRA_OPTIONS_TABLE_H
+#include "orderly/infra/options/options.h"
+
+enum option_type {
+    OPTION_TEXT,     /* char[size], at most `most` code points */
+    OPTION_PATH,     /* char[size], not empty */
+    OPTION_SWITCH,   /* bool */
+    OPTION_CHOICE,   /* an enum that counts from 0 in the order of `choices` */
+    OPTION_DURATION, /* integer, in ms; written with a unit */
+    OPTION_MS,       /* integer, in ms; a number alone is ms */
+    OPTION_BYTES,    /* integer */
+    OPTION_COUNT,    /* integer */
+    OPTION_RATIO,    /* double, 0..1 */
+    OPTION_PERCENT,  /* uint32_t, in hundredths of a percent */
+    OPTION_CURRENCY, /* struct currency */
+    OPTION_MONEY,    /* int64_t, minor units of the currency at currency_offset, else the default */
+    OPTION_LEVEL,    /* simulators.payments.declineAbove: an amount in any currency, or none */
+};
+
+struct option {
+    const char *key;  /* payment.timeout; '-' and '_' are one character to a reader */
+    const char *what; /* placeholder in the help */
+    const char *help; /* one sentence, no full stop */
+    const char *choices;
+    /* NULL, or the key of the option that sets this one too. It wins if it came by a stronger
+     * source. */
+    const char *general;
+    enum option_type type;
+    bool has_flag;    /* --key, beside --set key=value */
+    bool not_in_file; /* config itself */
+    bool is_limit;    /* `what` is the unit and tells the type, `help` what happens beyond */
+    uint64_t least, most;
+    size_t offset, size; /* in struct options */
+    size_t offset_2;     /* a second place that gets the same value; 0: none */
+    size_t currency_offset;
+};
+
+struct option_group {
+    const char *title;
+    const struct option *options;
+    unsigned len;
+};
+
+extern const struct option_group option_groups[];
+extern const unsigned option_groups_len;
+
+/* All rows of all groups in the order in which values are taken over. */
+unsigned option_count(void);
+const struct option *option_at(unsigned i);
+
+/* '-' and '_' are one. */
+bool option_key_eq(struct str a, struct str b);
+/* Returns the index, or option_count() if no option has this key. */
+unsigned option_find(struct str key);
+/* payment.timeout -> ORDERLY_PAYMENT_TIMEOUT, delayMs -> DELAY_MS. */
+#define OPTION_ENV_MAX 96
+void option_env_name(const struct option *opt, char out[OPTION_ENV_MAX]);
+/* The key that was probably meant, or NULL. */
+const char *option_nearest(struct str key);
+/* The nearer of what may_be_meant offers (NULL ends), or NULL if none is near. */
+const char *option_nearest_of(struct str text, const char *const *offers);
+
+/* Takes the text over into o. False: not allowed, and `why` says what is. */
+MUST_CHECK bool option_set(const struct option *opt, struct options *o, struct str text,
+                           struct buf *why);
+/* What option_set would read; "" where nothing is set. */
+void option_print(const struct option *opt, const struct options *o, struct buf *out);
+#endif
