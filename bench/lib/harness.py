@@ -1,0 +1,393 @@
+"""What the bench drivers share: the machine, the programs that they start, and the figures' form.
+
+Every program is started by this module on a free port of the loop-back and ended by its process id.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+from http.client import HTTPConnection
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent.parent
+ROOT = BENCH.parent
+ORDER_FILE = BENCH / "lib" / "order.json"
+
+# The settings that a measured server is started with; the only place that knows their names.
+# Without delays the figures are the server's own. The event limit of the memory store is raised so
+# that it is not what is measured.
+SERVER_SETTINGS = {
+    "simulators.payments.delayMs": 0,
+    "simulators.inventory.delayMs": 0,
+    "simulators.shipments.delayMs": 0,
+    "memory_events_max": 40_000_000,
+}
+START_SECONDS = 30
+STOP_SECONDS = 30
+
+
+class WrongResult(Exception):
+    """The server did something that is wrong, not merely slow."""
+
+
+# ---- the machine
+
+
+def _first_line_of(command):
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, cwd=ROOT)
+        lines = (done.stdout + done.stderr).splitlines()
+        return lines[0].strip() if lines else ""
+    return ""
+
+
+def _field_of(path, name):
+    with contextlib.suppress(OSError):
+        for line in Path(path).read_text().splitlines():
+            if line.startswith(name):
+                return line.split(":", 1)[1].strip()
+    return "unknown"
+
+
+def print_machine(build, *programs):
+    memory_kib = int(_field_of("/proc/meminfo", "MemTotal").split()[0])
+    cores = len(os.sched_getaffinity(0))
+    print(f"machine   {_field_of('/proc/cpuinfo', 'model name')}, {cores} cores,"
+          f" {memory_kib / 2**20:.1f} GiB, {platform.system()} {platform.release()}")
+    print(f"load      {os.getloadavg()[0]:.2f} (one-minute average before the first run)")
+    commit = _first_line_of(["git", "describe", "--always", "--dirty"])
+    versions = [f"commit {commit}"] if commit and " " not in commit else []
+    for program in programs:
+        versions.append(_first_line_of([str(program), "--version"]) or Path(program).name)
+    print(f"versions  {'; '.join(versions)}; build {build}")
+
+
+# ---- programs
+
+
+def program_path(build, name):
+    path = ROOT / build / name
+    if not path.exists():
+        sys.exit(f"{path} is not there; './dev bench' builds it.")
+    return path
+
+
+class Program:
+    """A server under measurement: started, its address read from its output, ended by process id."""
+
+    def __init__(self, command):
+        self.command = [str(part) for part in command]
+        self.folder = Path(tempfile.mkdtemp(prefix="orderly-bench-"))
+        self.log_path = self.folder / "output"
+        self.process = None
+        self.url = None
+
+    def __enter__(self):
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=subprocess.STDOUT)
+        try:
+            self._wait_for_address()
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+    def _wait_for_address(self):
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            for line in self.output_head().splitlines():
+                if "listening on http://" in line:
+                    self.url = "http://" + line.split("listening on http://")[1].split()[0].strip('"\',')
+                    return
+            if self.process.poll() is not None:
+                raise WrongResult(f"{self.command[0]} ended by itself:\n{self.output_tail()}")
+            time.sleep(0.01)
+        raise WrongResult(f"{self.command[0]} does not say where it listens:\n{self.output_tail()}")
+
+    def output_head(self, size=65536):
+        with open(self.log_path, "rb") as log:
+            return log.read(size).decode(errors="replace")
+
+    def output_tail(self, size=4000):
+        with open(self.log_path, "rb") as log:
+            log.seek(max(0, os.path.getsize(self.log_path) - size))
+            return log.read().decode(errors="replace")
+
+    def end(self):
+        """Returns the exit status; a program that does not end on SIGTERM is killed."""
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return self.process.returncode if self.process else None
+
+    def cpu_seconds(self):
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def resident_mib(self):
+        return int(_field_of(f"/proc/{self.process.pid}/status", "VmRSS").split()[0]) / 1024
+
+
+class Api:
+    """The HTTP API over one keep-alive connection, for the few requests of a driver itself."""
+
+    def __init__(self, url):
+        parts = urllib.parse.urlsplit(url)
+        self.connection = HTTPConnection(parts.hostname, parts.port, timeout=60)
+        self.largest = {}
+
+    def request(self, method, path, body=None):
+        """Returns (status, text)."""
+        data = None if body is None else json.dumps(body)
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        try:
+            self.connection.request(method, path, data, headers)
+            answer = self.connection.getresponse()
+            return answer.status, answer.read().decode()
+        except (ConnectionError, TimeoutError) as e:
+            raise WrongResult(f"{method} {path}: {e!r}") from e
+        # An exchange that failed half-way leaves the connection unusable; nobody goes on after it.
+
+    def get(self, path):
+        status, text = self.request("GET", path)
+        if status != 200:
+            raise WrongResult(f"GET {path} answered {status}: {text[:500]}")
+        return json.loads(text)
+
+    def metrics(self, anew=False):
+        """One scrape. The server's _max gauges begin again with every scrape; here they are the largest
+        since the last scrape that was asked to begin anew."""
+        status, text = self.request("GET", "/metrics")
+        if status != 200:
+            raise WrongResult(f"GET /metrics answered {status}")
+        metrics = Metrics(text)
+        if anew:
+            self.largest = {}
+        else:
+            metrics.raise_largest(self.largest)
+        return metrics
+
+    def close(self):
+        self.connection.close()
+
+
+@contextlib.contextmanager
+def order_server(build, extra=()):
+    """A fresh server with the demo's products and stock for a hundred million orders."""
+    command = [program_path(build, "orderly"), "serve", "--store", "memory", "--demo",
+               "--listen", "127.0.0.1:0"]
+    for name, value in SERVER_SETTINGS.items():
+        command += ["--set", f"{name}={value}"]
+    with Program(command + list(extra)) as server:
+        server.api = Api(server.url)
+        status, text = server.api.request("PATCH", "/products/WIDGET-001", {"stockDelta": 100_000_000})
+        if status != 200:
+            raise WrongResult(f"PATCH /products/WIDGET-001 answered {status}: {text[:500]}")
+        yield server
+        server.api.close()
+        code = server.end()
+        if code != 0:
+            raise WrongResult(f"the server ended with status {code} on SIGTERM")
+
+
+def floor_server(build):
+    return Program([program_path(build, "bench_floor")])
+
+
+def run_load(build, url, **options):
+    """Runs bench_loadgen with POST /orders; count=5 becomes --count 5, drop_unsent=True a flag."""
+    command = load_command(build, url, options)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    return load_result(done.returncode, done.stdout)
+
+
+def load_command(build, url, options):
+    command = [str(program_path(build, "bench_loadgen")), "--header", "Content-Type: application/json",
+               "--body-file", str(ORDER_FILE)]
+    for name, value in options.items():
+        if value is None or value is False:
+            continue
+        command.append("--" + name.replace("_", "-"))
+        if value is not True:
+            command.append(str(value))
+    return command + [url + "/orders"]
+
+
+def load_result(returncode, text):
+    if returncode != 0:
+        raise WrongResult(f"bench_loadgen ended with status {returncode}")
+    return json.loads(text)
+
+
+def lost_requests(load):
+    """What got no answer though it was sent, by kind."""
+    kinds = ("unanswered", "lost_closed", "lost_timeout")
+    return {kind: load[kind] for kind in kinds if load[kind]}
+
+
+# ---- metrics
+
+
+class Metrics:
+    """One scrape of Prometheus text."""
+
+    def __init__(self, text):
+        self.samples = {}
+        for line in text.splitlines():
+            if not line or line.startswith("#"):
+                continue
+            series, value = line.rsplit(" ", 1)
+            name, _, labels = series.partition("{")
+            self.samples.setdefault(name, []).append((_parse_labels(labels), float(value)))
+
+    def value(self, metric, **labels):
+        """The sum of the series with these labels; 0 without any."""
+        return sum(value for have, value in self.samples.get(metric, ())
+                   if all(have.get(name) == want for name, want in labels.items()))
+
+    def raise_largest(self, largest):
+        """Brings the _max gauges and the largest seen so far to the larger of the two."""
+        for name, series in self.samples.items():
+            if not name.endswith("_max"):
+                continue
+            for i, (labels, value) in enumerate(series):
+                key = (name, tuple(sorted(labels.items())))
+                largest[key] = max(value, largest.get(key, value))
+                series[i] = (labels, largest[key])
+
+    def has(self, metric):
+        return metric in self.samples
+
+    def buckets(self, metric, **labels):
+        """[(upper bound, cumulative count)], the last bound infinite."""
+        if not self.has(metric + "_bucket"):
+            raise WrongResult(f"/metrics has no histogram {metric}")
+        sums = {}
+        for have, value in self.samples[metric + "_bucket"]:
+            if all(have.get(name) == want for name, want in labels.items()):
+                bound = float(have["le"])  # '+Inf' is one of Python's spellings too
+                sums[bound] = sums.get(bound, 0) + value
+        return sorted(sums.items())
+
+
+def _parse_labels(text):
+    labels = {}
+    text = text.rstrip("}")
+    while text:
+        name, _, rest = text.partition('="')
+        value, at = [], 0
+        while rest[at] != '"':
+            if rest[at] == "\\":
+                at += 1
+                value.append("\n" if rest[at] == "n" else rest[at])
+            else:
+                value.append(rest[at])
+            at += 1
+        labels[name.strip(", ")] = "".join(value)
+        text = rest[at + 1:].lstrip(", ")
+    return labels
+
+
+class BucketDifference:
+    """What a histogram counted between two scrapes."""
+
+    def __init__(self, before, after, metric, **labels):
+        was = dict(before.buckets(metric, **labels)) if before.has(metric + "_bucket") else {}
+        self.buckets = [(bound, count - was.get(bound, 0))
+                        for bound, count in after.buckets(metric, **labels)]
+        self.count = self.buckets[-1][1] if self.buckets else 0
+        # The largest since `before` if that scrape began anew.
+        self.max = after.value(metric + "_max", **labels) if after.has(metric + "_max") else None
+
+    def quantile(self, q):
+        """Seconds, linear within the bucket; beyond the last bound the largest value, if known."""
+        rank = q * self.count
+        lower, seen = 0.0, 0.0
+        for bound, count in self.buckets:
+            if count >= rank and count > seen:
+                if bound == float("inf"):
+                    return self.max if self.max is not None else lower
+                value = lower + (bound - lower) * (rank - seen) / (count - seen)
+                return value if self.max is None else min(value, self.max)
+            lower, seen = bound, count
+        return 0.0
+
+
+# ---- figures
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def spread(values):
+    """The median with the range, for a rate."""
+    return f"{median(values):>10,.0f}   ({min(values):,.0f} to {max(values):,.0f})"
+
+
+def ms(seconds):
+    return f"{seconds * 1000:.3f}"
+
+
+def print_table(head, rows):
+    cells = [[str(cell) for cell in row] for row in [head, *rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    for row in cells:
+        print("  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths)))
+
+
+class Verdicts:
+    """Targets: printed always, part of the exit status only if the driver was asked to assert."""
+
+    def __init__(self, asserted):
+        self.asserted = asserted
+        self.missed = 0
+
+    def target(self, met, text):
+        self.missed += not met
+        print(f"  {'met   ' if met else 'MISSED'}  {text}")
+
+    def exit_status(self):
+        return 1 if self.asserted and self.missed else 0
+
+
+def argument_parser(doc, rounds=5, connections=64):
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--build", default="build/release", help="folder with the programs")
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--connections", type=int, default=connections)
+    parser.add_argument("--assert", dest="asserted", action="store_true",
+                        help="exit 1 when a target is missed, not only when a result is wrong")
+    return parser
+
+
+def run_driver(main):
+    """Runs main() so that SIGTERM ends what it started; exit 1 for a wrong result."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    sys.stdout.reconfigure(line_buffering=True)
+    try:
+        sys.exit(main())
+    except WrongResult as e:
+        print(f"WRONG: {e}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
