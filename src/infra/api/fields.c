@@ -1,0 +1,299 @@
+#include "fields.h"
+#include "orderly/base/arena.h"
+
+bool field_next_item(struct str *rest, struct str *item)
+{
+    while (rest->n) {
+        size_t end = 0;
+        bool is_quoted = false;
+
+        for (; end < rest->n && (is_quoted || rest->p[end] != ','); end++) {
+            if (rest->p[end] == '"')
+                is_quoted = !is_quoted;
+            else if (is_quoted && rest->p[end] == '\\' && end + 1 < rest->n)
+                end++;
+        }
+        *item = str_trim((struct str){ rest->p, end });
+        rest->p += end;
+        rest->n -= end;
+        if (rest->n) {
+            rest->p++;
+            rest->n--;
+        }
+        if (item->n)
+            return true;
+    }
+    return false;
+}
+
+/* Splits "a;b;c" at the first ';'. */
+static struct str take_parameter(struct str *rest)
+{
+    const char *semicolon = rest->n ? memchr(rest->p, ';', rest->n) : NULL;
+    size_t n = semicolon ? (size_t)(semicolon - rest->p) : rest->n;
+    struct str part = str_trim((struct str){ rest->p, n });
+    size_t used = semicolon ? n + 1 : n;
+
+    rest->p += used;
+    rest->n -= used;
+    return part;
+}
+
+static struct str unquoted(struct str s)
+{
+    if (s.n >= 2 && s.p[0] == '"' && s.p[s.n - 1] == '"')
+        return (struct str){ s.p + 1, s.n - 2 };
+    return s;
+}
+
+static bool str_ends_with_nocase(struct str s, struct str end)
+{
+    return s.n > end.n && str_eq_nocase((struct str){ s.p + s.n - end.n, end.n }, end);
+}
+
+bool field_is_json(struct str value)
+{
+    struct str rest = value, type = take_parameter(&rest);
+
+    if (!str_eq_nocase(type, STR("application/json")) &&
+        !(type.n > 12 && str_eq_nocase((struct str){ type.p, 12 }, STR("application/")) &&
+          str_ends_with_nocase(type, STR("+json"))))
+        return false;
+    while (rest.n) {
+        struct str parameter = take_parameter(&rest);
+        struct str charset = STR("charset=");
+
+        if (parameter.n >= charset.n &&
+            str_eq_nocase((struct str){ parameter.p, charset.n }, charset)) {
+            struct str name =
+                unquoted((struct str){ parameter.p + charset.n, parameter.n - charset.n });
+
+            if (!str_eq_nocase(name, STR("utf-8")) && !str_eq_nocase(name, STR("utf8")))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* q=0, q=0.0 and so on: the range is refused. */
+static bool parameters_refuse(struct str rest)
+{
+    while (rest.n) {
+        struct str parameter = take_parameter(&rest);
+
+        if (parameter.n < 3 || (parameter.p[0] | 32) != 'q' || parameter.p[1] != '=')
+            continue;
+        for (size_t i = 2; i < parameter.n; i++) {
+            if (parameter.p[i] != '0' && parameter.p[i] != '.')
+                return false;
+        }
+        return true;
+    }
+    return false;
+}
+
+/* How closely a range names the type: 0 not at all, 1 by the wildcard, 2 its first half, 3 whole. */
+static int range_fits(struct str range, struct str type, struct str subtype)
+{
+    const char *slash = range.n ? memchr(range.p, '/', range.n) : NULL;
+    struct str left, right;
+
+    if (!slash)
+        return 0;
+    left = (struct str){ range.p, (size_t)(slash - range.p) };
+    right = (struct str){ slash + 1, range.n - left.n - 1 };
+    if (str_eq(range, STR("*/*")))
+        return 1;
+    if (!str_eq_nocase(left, type))
+        return 0;
+    if (str_eq(right, STR("*")))
+        return 2;
+    if (str_eq_nocase(right, subtype))
+        return 3;
+    return str_eq(subtype, STR("json")) && str_ends_with_nocase(right, STR("+json")) ? 3 : 0;
+}
+
+bool field_accepts(struct str accept, struct str type, struct str subtype)
+{
+    struct str item;
+    int best = -1;
+    bool accepts = true;
+
+    if (accept.n == 0)
+        return true;
+    while (field_next_item(&accept, &item)) {
+        struct str rest = item, range = take_parameter(&rest);
+        int fit = range_fits(range, type, subtype);
+
+        if (best < 0) { /* there is a range at all, so silence is no consent any more */
+            best = 0;
+            accepts = false;
+        }
+        if (fit == 0 || fit < best)
+            continue;
+        accepts = (fit == best && accepts) || !parameters_refuse(rest);
+        best = fit;
+    }
+    return accepts;
+}
+
+bool field_idempotency_key(struct str value, struct arena *a, struct str *key)
+{
+    char *out;
+    size_t n = 0;
+    bool is_quoted = value.n >= 2 && value.p[0] == '"' && value.p[value.n - 1] == '"';
+    struct str inner = is_quoted ? unquoted(value) : value;
+
+    if (inner.n == 0 || inner.n > 2 * 255)
+        return false;
+    out = arena_alloc(a, inner.n);
+    for (size_t i = 0; i < inner.n; i++) {
+        char c = inner.p[i];
+
+        if (is_quoted && c == '\\') {
+            if (++i == inner.n || (inner.p[i] != '"' && inner.p[i] != '\\'))
+                return false;
+            c = inner.p[i];
+        } else if (is_quoted && c == '"') {
+            return false;
+        }
+        if (c < 0x21 || c > 0x7e)
+            return false;
+        out[n++] = c;
+    }
+    *key = (struct str){ out, n };
+    return n <= 255;
+}
+
+bool field_user_id(struct str value)
+{
+    if (value.n == 0 || value.n > TEXT_ID_MAX)
+        return false;
+    for (size_t i = 0; i < value.n; i++) {
+        if (value.p[i] < 0x20 || value.p[i] > 0x7e)
+            return false;
+    }
+    return true;
+}
+
+static bool is_hex(struct str s, bool *is_zero)
+{
+    *is_zero = true;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+
+        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f'))
+            return false;
+        *is_zero = *is_zero && c == '0';
+    }
+    return true;
+}
+
+bool field_is_traceparent(struct str value)
+{
+    static const struct {
+        size_t at, n;
+        bool may_be_zero;
+    } parts[] = { { 0, 2, true }, { 3, 32, false }, { 36, 16, false }, { 53, 2, true } };
+    bool is_version_0 = value.n >= 55 && memcmp(value.p, "00", 2) == 0;
+
+    if (value.n < 55 || value.n > 256 || (is_version_0 && value.n > 55))
+        return false;
+    if (memcmp(value.p, "ff", 2) == 0 || (value.n > 55 && value.p[55] != '-'))
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        bool is_zero;
+
+        if (!is_hex((struct str){ value.p + parts[i].at, parts[i].n }, &is_zero) ||
+            (is_zero && !parts[i].may_be_zero))
+            return false;
+        if (i > 0 && value.p[parts[i].at - 1] != '-')
+            return false;
+    }
+    for (size_t i = 55; i < value.n; i++) {
+        if (value.p[i] < 0x21 || value.p[i] > 0x7e)
+            return false;
+    }
+    return true;
+}
+
+/* A tag as RFC 9110 writes it. *is_ours: a number, which is what our tags are. */
+static bool parse_tag(struct str item, bool *is_weak, bool *is_ours, uint64_t *tag)
+{
+    *is_weak = str_starts_with(item, STR("W/"));
+    if (*is_weak) {
+        item.p += 2;
+        item.n -= 2;
+    }
+    if (item.n < 2 || item.p[0] != '"' || item.p[item.n - 1] != '"' ||
+        memchr(item.p + 1, '"', item.n - 2))
+        return false;
+    *is_ours = str_to_u64(unquoted(item), tag);
+    return true;
+}
+
+bool field_if_match(struct str value, struct command *c)
+{
+    struct str item;
+    unsigned n = 0;
+
+    if (str_eq(str_trim(value), STR("*"))) {
+        c->if_match = IF_MATCH_ANY;
+        return true;
+    }
+    while (field_next_item(&value, &item)) {
+        bool is_weak, is_ours;
+        uint64_t tag;
+
+        if (++n > IF_MATCH_LIST_MAX || !parse_tag(item, &is_weak, &is_ours, &tag))
+            return false;
+        if (is_ours && !is_weak) /* If-Match compares strongly */
+            c->if_match_list[c->n_if_match++] = tag;
+    }
+    c->if_match = IF_MATCH_LIST;
+    return n > 0;
+}
+
+bool field_none_match_hits(struct str value, uint64_t tag)
+{
+    struct str item;
+
+    if (str_eq(str_trim(value), STR("*")))
+        return true;
+    while (field_next_item(&value, &item)) {
+        bool is_weak, is_ours;
+        uint64_t got;
+
+        if (parse_tag(item, &is_weak, &is_ours, &got) && is_ours && got == tag)
+            return true;
+    }
+    return false;
+}
+
+bool field_duration(struct str value, int64_t max_ms, int64_t *ms)
+{
+    static const struct {
+        struct str unit;
+        int64_t ms;
+    } units[] = { { { "ms", 2 }, 1 },
+                  { { "s", 1 }, 1000 },
+                  { { "m", 1 }, 60000 },
+                  { { "h", 1 }, 3600000 },
+                  { { "", 0 }, 1000 } };
+    size_t digits = 0;
+    uint64_t n;
+
+    while (digits < value.n && value.p[digits] >= '0' && value.p[digits] <= '9')
+        digits++;
+    if (!str_to_u64((struct str){ value.p, digits }, &n))
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+        if (!str_eq((struct str){ value.p + digits, value.n - digits }, units[i].unit))
+            continue;
+        if (n > (uint64_t)(max_ms / units[i].ms))
+            return false;
+        *ms = (int64_t)n * units[i].ms;
+        return true;
+    }
+    return false;
+}

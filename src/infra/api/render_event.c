@@ -1,0 +1,354 @@
+/* Events, messages and dead letters: the payload walks the field table of domain/event.h, so an
+ * event that is added to the catalogue needs nothing here. */
+#include "orderly/app/lanes.h"
+#include "render.h"
+
+static void render_order_lines(struct json_out *o, const struct payload *p)
+{
+    json_open(o, '[');
+    for (unsigned i = 0; i < p->n_lines; i++) {
+        const struct order_line *line = &p->lines[i];
+
+        json_item(o);
+        json_open(o, '{');
+        JSON_KEY(o, "productId");
+        json_plain(o, sku_str(&line->sku));
+        JSON_KEY(o, "sku");
+        json_plain(o, sku_str(&line->sku));
+        JSON_KEY(o, "name");
+        json_str(o, line->name);
+        JSON_KEY(o, "description");
+        json_str(o, line->description);
+        JSON_KEY(o, "quantity");
+        json_i64(o, line->quantity);
+        JSON_KEY(o, "price");
+        json_money(o, line->price, p->currency);
+        JSON_KEY(o, "discount");
+        json_money(o, line->discount, p->currency);
+        json_close(o, '}');
+    }
+    json_close(o, ']');
+}
+
+static void render_stock_lines(struct json_out *o, const struct payload *p)
+{
+    json_open(o, '[');
+    for (unsigned i = 0; i < p->n_stock_lines; i++) {
+        json_item(o);
+        json_open(o, '{');
+        JSON_KEY(o, "productId");
+        json_plain(o, sku_str(&p->stock_lines[i].sku));
+        JSON_KEY(o, "sku");
+        json_plain(o, sku_str(&p->stock_lines[i].sku));
+        JSON_KEY(o, "quantity");
+        json_i64(o, p->stock_lines[i].quantity);
+        json_close(o, '}');
+    }
+    json_close(o, ']');
+}
+
+static void render_discount_list(struct json_out *o, const struct payload *p)
+{
+    json_open(o, '[');
+    for (unsigned i = 0; i < p->n_discounts; i++) {
+        json_item(o);
+        json_open(o, '{');
+        JSON_KEY(o, "code");
+        json_str(o, p->discounts[i].code);
+        JSON_KEY(o, "description");
+        json_str(o, p->discounts[i].description);
+        JSON_KEY(o, "amount");
+        json_money(o, p->discounts[i].amount, p->currency);
+        json_close(o, '}');
+    }
+    json_close(o, ']');
+}
+
+static void render_refund(struct json_out *o, const struct payload *p)
+{
+    if (!p->refund.set) {
+        JSON_LITERAL(o, "null");
+        return;
+    }
+    json_open(o, '{');
+    JSON_KEY(o, "paymentId");
+    json_text_id(o, &p->refund.payment_id.t);
+    JSON_KEY(o, "amount");
+    json_money(o, p->refund.amount, p->refund.currency);
+    JSON_KEY(o, "currency");
+    json_str_or_null(o, currency_str(&p->refund.currency));
+    json_close(o, '}');
+}
+
+static void render_release(struct json_out *o, const struct payload *p)
+{
+    if (!p->release.set) {
+        JSON_LITERAL(o, "null");
+        return;
+    }
+    json_open(o, '{');
+    JSON_KEY(o, "reservationId");
+    json_text_id(o, &p->release.reservation_id.t);
+    json_close(o, '}');
+}
+
+static bool bytes_are_zero(const void *p, size_t n)
+{
+    const unsigned char *b = p;
+
+    for (size_t i = 0; i < n; i++) {
+        if (b[i])
+            return false;
+    }
+    return true;
+}
+
+/* Nothing is there to print, so an optional field is left out. */
+static bool field_is_empty(const struct payload *p, const struct field_info *info)
+{
+    const char *member = (const char *)p + info->offset;
+
+    switch (info->kind) {
+    case FIELD_KIND_ORDER_ID:
+        return p->foreign_order_id.n == 0 && uuid_is_nil(p->order_id.u);
+    case FIELD_KIND_FLOW:
+        return p->flow == FLOW_NONE;
+    case FIELD_KIND_TEXT_ID:
+    case FIELD_KIND_SKU:
+    case FIELD_KIND_CURRENCY:
+        return *member == 0;
+    case FIELD_KIND_UUID:
+        return bytes_are_zero(member, sizeof(struct uuid));
+    case FIELD_KIND_STR:
+        return ((const struct str *)(const void *)member)->n == 0;
+    case FIELD_KIND_INT:
+    case FIELD_KIND_MONEY:
+        return false;
+    case FIELD_KIND_TIME:
+        return bytes_are_zero(member, sizeof(int64_t));
+    case FIELD_KIND_OPTIONAL_MONEY:
+        return !p->has_price;
+    case FIELD_KIND_STATUS:
+        return p->previous_status == ORDER_NONE;
+    case FIELD_KIND_LINES:
+        return p->n_lines == 0;
+    case FIELD_KIND_STOCK_LINES:
+        return p->n_stock_lines == 0;
+    case FIELD_KIND_DISCOUNTS:
+        return p->n_discounts == 0;
+    case FIELD_KIND_ADDRESS:
+        return p->address == NULL;
+    case FIELD_KIND_REFUND:
+        return !p->refund.set;
+    case FIELD_KIND_RELEASE:
+        return !p->release.set;
+    }
+    UNREACHABLE("field kind");
+}
+
+static void render_field(struct json_out *o, const struct payload *p, const struct field_info *info)
+{
+    const void *member = (const char *)p + info->offset;
+
+    switch (info->kind) {
+    case FIELD_KIND_ORDER_ID:
+        if (p->foreign_order_id.n)
+            json_str(o, p->foreign_order_id);
+        else
+            json_uuid(o, p->order_id.u);
+        return;
+    case FIELD_KIND_FLOW:
+        json_str_or_null(o, p->flow == FLOW_NONE ? STR_NONE : str_of(flow_of(p->flow)->name));
+        return;
+    case FIELD_KIND_TEXT_ID:
+        json_text_id(o, member);
+        return;
+    case FIELD_KIND_UUID:
+        json_uuid(o, *(const struct uuid *)member);
+        return;
+    case FIELD_KIND_SKU:
+        json_str_or_null(o, sku_str(member));
+        return;
+    case FIELD_KIND_STR:
+        json_str(o, *(const struct str *)member);
+        return;
+    case FIELD_KIND_INT:
+        json_i64(o, *(const int64_t *)member);
+        return;
+    case FIELD_KIND_MONEY:
+        json_money(o, *(const int64_t *)member, p->currency);
+        return;
+    case FIELD_KIND_OPTIONAL_MONEY:
+        if (p->has_price)
+            json_money(o, p->price, p->currency);
+        else
+            JSON_LITERAL(o, "null");
+        return;
+    case FIELD_KIND_CURRENCY:
+        json_str_or_null(o, currency_str(member));
+        return;
+    case FIELD_KIND_TIME:
+        json_time(o, *(const int64_t *)member);
+        return;
+    case FIELD_KIND_STATUS:
+        json_str_or_null(
+            o, p->previous_status == ORDER_NONE ? STR_NONE : order_status_name(p->previous_status));
+        return;
+    case FIELD_KIND_LINES:
+        render_order_lines(o, p);
+        return;
+    case FIELD_KIND_STOCK_LINES:
+        render_stock_lines(o, p);
+        return;
+    case FIELD_KIND_DISCOUNTS:
+        render_discount_list(o, p);
+        return;
+    case FIELD_KIND_ADDRESS:
+        if (p->address)
+            render_address(o, p->address);
+        else
+            JSON_LITERAL(o, "null");
+        return;
+    case FIELD_KIND_REFUND:
+        render_refund(o, p);
+        return;
+    case FIELD_KIND_RELEASE:
+        render_release(o, p);
+        return;
+    }
+    UNREACHABLE("field kind");
+}
+
+void render_payload(struct json_out *o, const struct event *e)
+{
+    if (e->raw_payload.n) { /* what an outside context said, whatever else it holds */
+        json_raw_str(o, e->raw_payload);
+        return;
+    }
+    json_open(o, '{');
+    for (const struct event_field *f = event_infos[e->type].fields; f->field != FIELD_NONE; f++) {
+        const struct field_info *info = &field_infos[f->field];
+
+        if (f->optional && field_is_empty(&e->p, info))
+            continue;
+        json_key(o, str_of(f->json ? f->json : info->json));
+        render_field(o, &e->p, info);
+        if (f->alias) {
+            json_key(o, str_of(f->alias));
+            render_field(o, &e->p, info);
+        }
+    }
+    JSON_KEY(o, "timestamp");
+    json_time(o, e->occurred_at_ms);
+    json_close(o, '}');
+}
+
+void render_event(struct json_out *o, const struct event *e)
+{
+    const struct event_info *info = &event_infos[e->type];
+    struct text_id correlation = correlation_of_event(e);
+
+    json_open(o, '{');
+    JSON_KEY(o, "eventId");
+    json_uuid(o, e->id.u);
+    JSON_KEY(o, "eventType");
+    json_plain(o, info->type);
+    JSON_KEY(o, "aggregateId");
+    json_text_id(o, &e->stream.id);
+    JSON_KEY(o, "aggregateType");
+    json_plain(o, aggregate_name(e->stream.type));
+    JSON_KEY(o, "version");
+    json_u64(o, e->version ? e->version : info->version);
+    JSON_KEY(o, "sequence");
+    json_u64(o, e->sequence);
+    JSON_KEY(o, "position");
+    json_u64(o, e->position);
+    JSON_KEY(o, "occurredAt");
+    json_time(o, e->occurred_at_ms);
+    JSON_KEY(o, "payload");
+    render_payload(o, e);
+    JSON_KEY(o, "metadata");
+    json_open(o, '{');
+    JSON_KEY(o, "correlationId");
+    json_text_id(o, &correlation);
+    JSON_KEY(o, "causationId");
+    json_uuid(o, e->cause.u);
+    JSON_KEY(o, "userId");
+    json_str_or_null(o, e->user_id);
+    if (e->traceparent.n) {
+        JSON_KEY(o, "traceparent");
+        json_str(o, e->traceparent);
+    }
+    if (e->message_id.n) {
+        JSON_KEY(o, "messageId");
+        json_str(o, e->message_id);
+    }
+    json_close(o, '}');
+    json_close(o, '}');
+}
+
+void render_message(struct json_out *o, const struct event *e)
+{
+    struct text_id correlation = correlation_of_event(e);
+
+    json_open(o, '{');
+    JSON_KEY(o, "messageId");
+    json_uuid(o, e->id.u);
+    JSON_KEY(o, "topic");
+    json_plain(o, event_infos[e->type].topic);
+    JSON_KEY(o, "timestamp");
+    json_time(o, e->occurred_at_ms);
+    JSON_KEY(o, "correlationId");
+    json_text_id(o, &correlation);
+    JSON_KEY(o, "position");
+    json_u64(o, e->position);
+    JSON_KEY(o, "payload");
+    render_payload(o, e);
+    json_close(o, '}');
+}
+
+void render_dead_letter(struct json_out *o, const struct dead_letter_item *item,
+                        const struct event *message)
+{
+    const struct dead_letter *d = &item->letter;
+
+    json_open(o, '{');
+    JSON_KEY(o, "deadLetterId");
+    json_uuid(o, d->id.u);
+    JSON_KEY(o, "subscription");
+    json_plain(o, subscription_name(d->subscription));
+    JSON_KEY(o, "orderId");
+    if (message && message->p.foreign_order_id.n)
+        json_str(o, message->p.foreign_order_id);
+    else
+        json_uuid(o, message ? message->p.order_id.u : d->lane.u);
+    JSON_KEY(o, "messageId");
+    json_uuid(o, d->message_id.u);
+    JSON_KEY(o, "topic");
+    json_plain(o, event_infos[d->type].topic);
+    JSON_KEY(o, "position");
+    json_u64(o, d->position);
+    JSON_KEY(o, "attempts");
+    json_u64(o, d->attempts);
+    JSON_KEY(o, "firstFailedAt");
+    json_time(o, d->first_failed_at_ms);
+    JSON_KEY(o, "lastFailedAt");
+    json_time(o, d->last_failed_at_ms);
+    JSON_KEY(o, "error");
+    json_open(o, '{');
+    JSON_KEY(o, "code");
+    json_str(o, d->error_code);
+    JSON_KEY(o, "detail");
+    json_str(o, d->error_detail);
+    json_close(o, '}');
+    JSON_KEY(o, "state");
+    json_plain(o, dead_letter_state_name(d->state));
+    JSON_KEY(o, "queuedBehind");
+    json_u64(o, item->queued_behind);
+    JSON_KEY(o, "message");
+    if (message)
+        render_message(o, message);
+    else
+        JSON_LITERAL(o, "null");
+    json_close(o, '}');
+}
