@@ -4,7 +4,7 @@
  * are larger than QUERY_BYTES_MAX. In each case has_more and the place to go on from are set, also
  * when nothing was found in the meantime: a reader that goes on always gets further.
  *
- * Results, and the texts in them, are memory of the arena that was handed in.
+ * Results are memory of the arena that was handed in, but for what a *_page_deinit gives back.
  * Errors: ERR_OK, ERR_NOT_FOUND (single readers), ERR_DAMAGED, ERR_IO. */
 #ifndef ORDERLY_APP_QUERIES_H
 #define ORDERLY_APP_QUERIES_H
@@ -37,13 +37,12 @@ struct order_page {
 };
 MUST_CHECK enum err query_orders(const struct store_view *v, struct arena *a,
                                  const struct order_query *q, struct order_page *out);
-/* Gives the orders back; also after an error. */
-void order_page_deinit(struct order_page *page);
+void order_page_deinit(struct order_page *page); /* also after an error */
 
 /* ---- products, by sku ------------------------------------------------------------------------ */
 
 struct product_row {
-    struct product product; /* texts are the arena's: no product_deinit */
+    struct product product;
     struct stock stock;
     uint64_t position; /* of the last event that changed any field */
 };
@@ -59,6 +58,7 @@ struct product_page {
 };
 MUST_CHECK enum err query_products(const struct store_view *v, struct arena *a,
                                    const struct product_query *q, struct product_page *out);
+void product_page_deinit(struct product_page *page); /* also after an error */
 
 /* ---- events, oldest first -------------------------------------------------------------------- */
 
