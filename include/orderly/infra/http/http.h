@@ -76,7 +76,7 @@ enum http_fault {
 #define X(name, status, code, detail) HTTP_FAULT_##name,
     HTTP_FAULT_MAP(X)
 #undef X
-    HTTP_FAULTS
+        HTTP_FAULTS
 };
 struct http_fault_row {
     int status;
@@ -94,6 +94,24 @@ enum http_gone {
     HTTP_GONE,      /* nobody reads the answer any more */
 };
 typedef void (*http_abort_cb)(struct http_request *req, enum http_gone how);
+
+/* An open-ended answer; see http_stream_start. */
+struct http_stream {
+    struct http_request *req; /* its arena lives as long as the stream */
+    void *user;
+    /* Core only. */
+    void (*on_writable)(struct http_stream *st);
+    void (*on_gone)(struct http_stream *st);
+    bool is_open, wants_writable;
+};
+
+/* Bytes from start to end wait. */
+struct http_buf {
+    char *p;
+    size_t start, end, cap;
+};
+
+#define HTTP_REQUEST_ARENA 3584
 
 struct http_request {
     /* Set by the core before on_headers; others read only. The memory is the request's arena. */
@@ -126,16 +144,22 @@ struct http_request {
 
     /* Core only. */
     struct list link; /* conn->requests, or a free list */
+    unsigned refs;    /* the owed answer, the reader, running callbacks */
     http_abort_cb on_abort;
     char *heap_body; /* a body that outgrew the arena */
     size_t body_cap;
-    char *held; /* answer bytes that wait for earlier answers */
-    size_t held_len, held_cap;
-    struct http_stream *stream;
-    unsigned callbacks; /* running now */
-    bool is_answered : 1, is_complete : 1, is_received : 1, is_gone : 1;
-    bool keeps_alive : 1, closes_after : 1, discards_body : 1, continue_due : 1, is_chunked : 1;
-    char first[4096 - 512]; /* the arena's first block */
+    struct http_buf held; /* answer bytes that wait for earlier answers */
+    struct http_stream stream;
+    bool is_head_valid : 1; /* counted as a request */
+    bool is_handed : 1;     /* a handler has it and owes the answer */
+    bool is_answered : 1;   /* respond or stream_start was called */
+    bool is_finished : 1;   /* no more bytes of the answer come */
+    bool is_received : 1;   /* the body is complete, or there is none */
+    bool is_gone : 1, half_told : 1;
+    bool keeps_alive : 1, closes_after : 1; /* what the client asks for, what the answer says */
+    bool has_body : 1, is_chunked : 1, continue_due : 1;
+    uint64_t content_length;
+    char first[HTTP_REQUEST_ARENA]; /* the arena's first block */
 };
 
 /* Everything is copied before http_respond returns. */
@@ -151,9 +175,9 @@ struct http_response {
 struct http_handler {
     void *ctx;
     /* The head is there and valid, the body (if any) not yet. May set req->body_max, or answer
-     * already: then on_request does not run, and a body that is announced with at most
-     * limits.discard_max bytes is read and dropped, before any other the connection closes
-     * lingering. May be NULL. */
+     * in here: then on_request does not run, a body that is announced with at most
+     * limits.discard_max bytes is read and dropped, and before any other the connection closes
+     * lingering. An answer that takes longer waits for on_request. May be NULL. */
     void (*on_headers)(void *ctx, struct http_request *req);
     /* The request is complete. Owes one http_respond or http_stream_start. */
     void (*on_request)(void *ctx, struct http_request *req);
@@ -213,12 +237,12 @@ struct http_server {
     struct transport_acceptor acceptor;
     struct http_config config;
     struct http_wheel wheel;
-    struct list conns;  /* all */
-    struct list dirty;  /* with something to write */
-    struct list closed; /* being closed, or kept by a running callback */
+    struct list conns; /* all */
+    struct list dirty; /* with something to write or to go on with */
+    int64_t now_us;    /* read when the core is entered */
     struct list free_conns, free_requests;
     unsigned n_free_conns, n_free_requests, n_free_bufs;
-    char *free_bufs;
+    char *free_bufs; /* each holds the address of the next */
     struct map addresses;
     int64_t date_s;
     bool date_is_fresh;
@@ -256,6 +280,8 @@ void http_respond_fault(struct http_request *req, enum http_fault fault);
  * releases what waits); if it doesn't, the answer is still owed. Runs at most once for each value
  * of `how`, never inside this call; NULL takes the wish back. */
 void http_request_on_abort(struct http_request *req, http_abort_cb cb);
+/* The client sends no more; it may have gone. */
+bool http_request_is_half_gone(const struct http_request *req);
 static inline bool http_request_is_gone(const struct http_request *req)
 {
     return req->is_gone;
@@ -265,15 +291,9 @@ static inline bool http_request_is_gone(const struct http_request *req)
 bool http_request_header(const struct http_request *req, struct str name, struct str *value);
 unsigned http_request_header_count(const struct http_request *req, struct str name);
 
-/* Open-ended answers (server-sent events). */
-struct http_stream {
-    struct http_request *req; /* its arena lives as long as the stream */
-    void *user;
-    /* Core only. */
-    void (*on_writable)(struct http_stream *st);
-    void (*on_gone)(struct http_stream *st);
-    bool wants_writable;
-};
+/* Open-ended answers (server-sent events).
+ *
+ * A client that has shut down its sending side keeps its stream: it is found gone by a write. */
 
 /* Sends the header (res->body is not used) and keeps the answer open: chunked, or ended by the
  * connection's end for HTTP/1.0.
