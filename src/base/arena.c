@@ -4,9 +4,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define ARENA_ALIGN         _Alignof(max_align_t)
+#define ARENA_ALIGN _Alignof(max_align_t)
 #define ARENA_FIRST_DEFAULT ((size_t)4096)
-#define ARENA_BLOCK         ((size_t)16384)
+#define ARENA_BLOCK ((size_t)16384)
 
 /* A request above this gets a block of its own, so that it does not throw away the free part of the
  * current block. */
@@ -58,7 +58,7 @@ static void arena_free_blocks(struct arena *a, bool also_kept)
 
 void arena_init(struct arena *a, void *first, size_t first_size)
 {
-    *a = (struct arena){.first = first, .first_size = first_size};
+    *a = (struct arena){ .first = first, .first_size = first_size };
     if (first)
         arena_use(a, first, first_size);
 }
@@ -77,7 +77,7 @@ void arena_reset(struct arena *a)
 void arena_deinit(struct arena *a)
 {
     arena_free_blocks(a, true);
-    *a = (struct arena){0};
+    *a = (struct arena){ 0 };
 }
 
 static struct arena_block *arena_block_create(struct arena *a, size_t size)
@@ -137,28 +137,27 @@ struct str arena_str(struct arena *a, struct str s)
     if (s.n)
         memcpy(p, s.p, s.n);
     p[s.n] = '\0';
-    return (struct str){p, s.n};
+    return (struct str){ p, s.n };
 }
 
 struct str arena_printf(struct arena *a, const char *fmt, ...)
 {
     va_list ap;
     size_t room = (size_t)(a->end - a->at);
-    char *p = a->at;
+    char *p;
     int n;
 
-    /* The free part is usually large enough, so that once is enough. */
+    /* Straight into the free part, which is usually large enough: then the allocation only claims
+     * what is already printed there. */
     va_start(ap, fmt);
-    n = vsnprintf(p, room, fmt, ap);
+    n = vsnprintf(a->at, room, fmt, ap);
     va_end(ap);
     REQUIRE(n >= 0);
-    if ((size_t)n < room) {
-        p = arena_alloc(a, (size_t)n + 1);
-    } else {
-        p = arena_alloc(a, (size_t)n + 1);
+    p = arena_alloc(a, (size_t)n + 1);
+    if ((size_t)n >= room) {
         va_start(ap, fmt);
         (void)vsnprintf(p, (size_t)n + 1, fmt, ap);
         va_end(ap);
     }
-    return (struct str){p, (size_t)n};
+    return (struct str){ p, (size_t)n };
 }

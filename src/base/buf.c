@@ -9,7 +9,7 @@
 void buf_deinit(struct buf *b)
 {
     mem_free(b->p);
-    *b = (struct buf){0};
+    *b = (struct buf){ 0 };
 }
 
 char *buf_reserve(struct buf *b, size_t n)

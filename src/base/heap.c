@@ -43,13 +43,13 @@ static void heap_sift_down(struct heap *h, size_t index, struct heap_node *n)
 
 void heap_init(struct heap *h)
 {
-    *h = (struct heap){0};
+    *h = (struct heap){ 0 };
 }
 
 void heap_deinit(struct heap *h)
 {
     mem_free(h->nodes);
-    *h = (struct heap){0};
+    *h = (struct heap){ 0 };
 }
 
 void heap_push(struct heap *h, struct heap_node *n, int64_t key)

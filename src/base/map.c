@@ -10,7 +10,7 @@
 #include <sodium.h>
 
 #define MAP_BUCKETS_MIN ((size_t)16)
-#define MAP_STEP        ((size_t)4)
+#define MAP_STEP ((size_t)4)
 
 _Static_assert(MAP_STEP >= 2, "a move must be over before the next one begins");
 _Static_assert(crypto_shorthash_siphash24_KEYBYTES == sizeof(struct map_key), "SipHash key");
@@ -49,14 +49,14 @@ static struct map_node *map_find_in(struct map_node *n, uint64_t hash, struct st
 
 void map_init(struct map *m, const struct map_key *key)
 {
-    *m = (struct map){.key = *key};
+    *m = (struct map){ .key = *key };
 }
 
 void map_deinit(struct map *m)
 {
     mem_free(m->buckets);
     mem_free(m->old);
-    *m = (struct map){.key = m->key};
+    *m = (struct map){ .key = m->key };
 }
 
 struct map_node *map_find(const struct map *m, struct str key)

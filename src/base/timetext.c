@@ -1,7 +1,7 @@
 #include "orderly/base/timetext.h"
 #include "orderly/base/check.h"
 
-#define MS_PER_DAY      INT64_C(86400000)
+#define MS_PER_DAY INT64_C(86400000)
 #define TIMETEXT_MS_MIN INT64_C(-62167219200000) /* 0000-01-01T00:00:00.000Z */
 #define TIMETEXT_MS_MAX INT64_C(253402300799999) /* 9999-12-31T23:59:59.999Z */
 
@@ -111,7 +111,7 @@ static bool take_number(struct str *s, size_t n, int max, int *out)
             return false;
         v = v * 10 + (s->p[i] - '0');
     }
-    *s = (struct str){s->p + n, s->n - n};
+    *s = (struct str){ s->p + n, s->n - n };
     *out = v;
     return v <= max;
 }
@@ -120,7 +120,7 @@ static bool take_char(struct str *s, char a, char b)
 {
     if (s->n == 0 || (s->p[0] != a && s->p[0] != b))
         return false;
-    *s = (struct str){s->p + 1, s->n - 1};
+    *s = (struct str){ s->p + 1, s->n - 1 };
     return true;
 }
 
@@ -137,7 +137,7 @@ static bool take_fraction(struct str *s, int *ms)
         *ms += unit * (s->p[0] - '0');
         unit /= 10;
         any = true;
-        *s = (struct str){s->p + 1, s->n - 1};
+        *s = (struct str){ s->p + 1, s->n - 1 };
     }
     return any;
 }
@@ -161,7 +161,7 @@ static bool take_offset(struct str *s, int *minutes)
 
 static int days_in_month(int year, int month)
 {
-    static const int8_t days[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    static const int8_t days[12] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
     bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 
     return days[month - 1] + (month == 2 && leap);

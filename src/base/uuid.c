@@ -2,8 +2,8 @@
 #include "orderly/base/bytes.h"
 
 #define UUID_MS_MAX ((INT64_C(1) << 48) - 1)
-#define UUID_A_MAX  0xFFFu                    /* rand_a: 12 bits */
-#define UUID_B_MAX  ((UINT64_C(1) << 62) - 1) /* rand_b: 62 bits */
+#define UUID_A_MAX 0xFFFu                    /* rand_a: 12 bits */
+#define UUID_B_MAX ((UINT64_C(1) << 62) - 1) /* rand_b: 62 bits */
 
 static bool uuid_is_dash(unsigned i)
 {
@@ -12,8 +12,8 @@ static bool uuid_is_dash(unsigned i)
 
 void uuid_format(struct uuid u, char out[UUID_TEXT_LEN])
 {
-    static const char digits[16] = {'0', '1', '2', '3', '4', '5', '6', '7',
-                                    '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'};
+    static const char digits[16] = { '0', '1', '2', '3', '4', '5', '6', '7',
+                                     '8', '9', 'a', 'b', 'c', 'd', 'e', 'f' };
     unsigned at = 0;
 
     for (unsigned i = 0; i < 16; i++) {

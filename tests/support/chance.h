@@ -23,7 +23,7 @@ static inline struct chance chance_init(const char *who)
     if (given && !str_to_u64(str_of(given), &seed))
         abort();
     printf("%s: seed %llu\n", who, (unsigned long long)seed);
-    return (struct chance){seed};
+    return (struct chance){ seed };
 }
 
 static inline uint64_t chance_next(struct chance *c)

@@ -8,9 +8,9 @@
 _Noreturn void check_failed(const char *kind, const char *expr, const char *file, int line);
 
 #define CHECK_(kind, x) ((x) ? (void)0 : check_failed(kind, #x, __FILE__, __LINE__))
-#define REQUIRE(x) CHECK_("precondition", x)    /* the caller got it wrong    */
-#define ENSURE(x) CHECK_("postcondition", x)    /* this function got it wrong */
-#define INVARIANT(x) CHECK_("invariant", x)     /* this object is corrupt     */
+#define REQUIRE(x) CHECK_("precondition", x) /* the caller got it wrong    */
+#define ENSURE(x) CHECK_("postcondition", x) /* this function got it wrong */
+#define INVARIANT(x) CHECK_("invariant", x)  /* this object is corrupt     */
 #define UNREACHABLE(why) check_failed("unreachable", why, __FILE__, __LINE__)
 
 #define MUST_CHECK __attribute__((warn_unused_result))

@@ -77,9 +77,7 @@ static void arena__goes_on_in_the_current_block_after_a_big_allocation(void **st
 
 static void arena__gives_memory_that_does_not_overlap(void **state)
 {
-    enum {
-        N = 2000
-    };
+    enum { N = 2000 };
     static uint8_t *at[N];
     static size_t size[N];
     struct chance c = chance_init(__func__);

@@ -47,7 +47,7 @@ static void bytes_reader__reads_what_was_put(void **state)
 {
     uint8_t row[32];
     size_t n = make_row(row);
-    struct bytes_reader r = bytes_reader_of((struct str){(const char *)row, n});
+    struct bytes_reader r = bytes_reader_of((struct str){ (const char *)row, n });
 
     (void)state;
     assert_int_equal(bytes_read_u8(&r), 1);
@@ -70,7 +70,7 @@ static void bytes_reader__never_reads_past_a_cut(void **state)
         struct bytes_reader r;
 
         memcpy(p, row, cut);
-        r = bytes_reader_of((struct str){p, cut});
+        r = bytes_reader_of((struct str){ p, cut });
         (void)bytes_read_u8(&r);
         (void)bytes_read_u32(&r);
         (void)bytes_read_u64(&r);
@@ -103,7 +103,7 @@ static void bytes_reader__reads_any_bytes_without_harm(void **state)
 
         for (size_t k = 0; k < n; k++)
             p[k] = (char)(chance_below(&c, 4) ? 0 : chance_next(&c));
-        r = bytes_reader_of((struct str){p, n});
+        r = bytes_reader_of((struct str){ p, n });
         while (!r.bad) {
             struct str s = bytes_read_str(&r);
 
@@ -127,7 +127,7 @@ static void bytes_reader__reads_nothing_from_nothing(void **state)
 
 static void buf__grows_and_keeps_what_was_added(void **state)
 {
-    struct buf b = {0};
+    struct buf b = { 0 };
 
     (void)state;
     buf_add(&b, NULL, 0);

@@ -35,9 +35,9 @@ static void digest__is_blake2b(void **state)
 
 static void digest__tells_where_one_part_ends(void **state)
 {
-    struct str one[] = {STR("ab"), STR("c")};
-    struct str other[] = {STR("a"), STR("bc")};
-    struct str none[] = {STR("ab"), STR("c"), STR_NONE};
+    struct str one[] = { STR("ab"), STR("c") };
+    struct str other[] = { STR("a"), STR("bc") };
+    struct str none[] = { STR("ab"), STR("c"), STR_NONE };
     struct digest32 a;
     struct digest32 b;
 

@@ -59,7 +59,7 @@ static void heap__agrees_with_a_model_over_random_operations(void **state)
 
 static void heap__gives_equal_keys_in_order_of_insertion(void **state)
 {
-    struct heap_node n[100] = {0};
+    struct heap_node n[100] = { 0 };
     struct heap h;
 
     (void)state;

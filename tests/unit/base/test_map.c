@@ -17,12 +17,12 @@ struct entry {
     bool is_in;
 };
 
-static const struct map_key reference_key = {
-    {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}};
+static const struct map_key reference_key = { { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
+                                                15 } };
 
 static struct str entry_key(const struct entry *e)
 {
-    return (struct str){(const char *)e->key, sizeof(e->key)};
+    return (struct str){ (const char *)e->key, sizeof(e->key) };
 }
 
 static struct entry *entries_create(size_t n)
@@ -46,10 +46,10 @@ static void siphash__agrees_with_the_reference_vectors(void **state)
         size_t n;
         uint64_t value;
     } vectors[] = {
-        {0, UINT64_C(0x726fdb47dd0e0e31)},  {1, UINT64_C(0x74f839c593dc67fd)},
-        {2, UINT64_C(0x0d6c8009d9a94f5a)},  {3, UINT64_C(0x85676696d7fb7e2d)},
-        {4, UINT64_C(0xcf2794e0277187b7)},  {8, UINT64_C(0x93f5f5799a932462)},
-        {15, UINT64_C(0xa129ca6149be45e5)},
+        { 0, UINT64_C(0x726fdb47dd0e0e31) },  { 1, UINT64_C(0x74f839c593dc67fd) },
+        { 2, UINT64_C(0x0d6c8009d9a94f5a) },  { 3, UINT64_C(0x85676696d7fb7e2d) },
+        { 4, UINT64_C(0xcf2794e0277187b7) },  { 8, UINT64_C(0x93f5f5799a932462) },
+        { 15, UINT64_C(0xa129ca6149be45e5) },
     };
     char input[16];
 
@@ -57,7 +57,8 @@ static void siphash__agrees_with_the_reference_vectors(void **state)
     for (size_t i = 0; i < sizeof(input); i++)
         input[i] = (char)i;
     for (size_t i = 0; i < ARRAY_LEN(vectors); i++)
-        assert_true(siphash(&reference_key, (struct str){input, vectors[i].n}) == vectors[i].value);
+        assert_true(siphash(&reference_key, (struct str){ input, vectors[i].n }) ==
+                    vectors[i].value);
 }
 
 static void map__finds_nothing_while_it_is_empty(void **state)
@@ -72,10 +73,7 @@ static void map__finds_nothing_while_it_is_empty(void **state)
 
 static void map__agrees_with_a_model_over_random_operations(void **state)
 {
-    enum {
-        N = 4000,
-        STEPS = 60000
-    };
+    enum { N = 4000, STEPS = 60000 };
     struct chance c = chance_init(__func__);
     struct entry *all = entries_create(N);
     struct map m;
@@ -107,9 +105,7 @@ static void map__agrees_with_a_model_over_random_operations(void **state)
 
 static void map__moves_a_few_buckets_per_insert_while_it_grows(void **state)
 {
-    enum {
-        N = 100000
-    };
+    enum { N = 100000 };
     struct entry *all = entries_create(N);
     struct map m;
     unsigned growths = 0;

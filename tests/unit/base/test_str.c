@@ -27,16 +27,16 @@ static void str__compares_trims_and_finds_prefixes(void **state)
 
 static void str__reads_numbers_to_the_last_that_fits(void **state)
 {
-    static const char *const wrong[] = {"",
-                                        "-1",
-                                        "+1",
-                                        " 1",
-                                        "1 ",
-                                        "0x1",
-                                        "1a",
-                                        "18446744073709551616",
-                                        "99999999999999999999",
-                                        "184467440737095516150"};
+    static const char *const wrong[] = { "",
+                                         "-1",
+                                         "+1",
+                                         " 1",
+                                         "1 ",
+                                         "0x1",
+                                         "1a",
+                                         "18446744073709551616",
+                                         "99999999999999999999",
+                                         "184467440737095516150" };
     uint64_t v;
 
     (void)state;
@@ -58,7 +58,7 @@ static bool is_utf8(const char *bytes, size_t n)
 
         memset(p, 'a', before);
         memcpy(p + before, bytes, n);
-        ok = str_is_utf8((struct str){p, before + n});
+        ok = str_is_utf8((struct str){ p, before + n });
         if (before == 0)
             first = ok;
         assert_int_equal(ok, first);
@@ -109,8 +109,8 @@ static void utf8__takes_every_code_point_but_the_surrogates(void **state)
             rest >>= 6;
         }
         b[0] = (char)(n == 1 ? rest : (0xF00u >> n & 0xFF) | rest);
-        assert_int_equal(str_is_utf8((struct str){b, n}), u < 0xD800 || u > 0xDFFF);
-        assert_int_equal(str_utf8_len((struct str){b, n}), 1);
+        assert_int_equal(str_is_utf8((struct str){ b, n }), u < 0xD800 || u > 0xDFFF);
+        assert_int_equal(str_utf8_len((struct str){ b, n }), 1);
     }
 }
 

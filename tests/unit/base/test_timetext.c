@@ -85,7 +85,7 @@ static void timetext__refuses_what_is_no_date_time(void **state)
     for (size_t n = 0; n < TIMETEXT_LEN; n++) {
         int64_t ms;
 
-        assert_false(timetext_parse((struct str){"2026-11-20T12:00:00.000Z", n}, &ms));
+        assert_false(timetext_parse((struct str){ "2026-11-20T12:00:00.000Z", n }, &ms));
     }
 }
 
@@ -101,7 +101,7 @@ static void timetext__prints_and_reads_back_any_time(void **state)
         int64_t back;
 
         timetext_format(ms, text);
-        assert_true(timetext_parse((struct str){text, sizeof(text)}, &back));
+        assert_true(timetext_parse((struct str){ text, sizeof(text) }, &back));
         assert_true(back == ms);
     }
 }

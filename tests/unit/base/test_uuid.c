@@ -17,8 +17,10 @@ static void random_bytes(struct chance *c, uint8_t out[10])
 /* RFC 9562, appendix A.6. */
 static void uuid__makes_the_example_of_the_rfc(void **state)
 {
-    static const uint8_t random[10] = {0x0C, 0xC3, 0x18, 0xC4, 0xDC, 0x0C, 0x0C, 0x07, 0x39, 0x8F};
-    struct uuid_maker m = {0};
+    static const uint8_t random[10] = {
+        0x0C, 0xC3, 0x18, 0xC4, 0xDC, 0x0C, 0x0C, 0x07, 0x39, 0x8F
+    };
+    struct uuid_maker m = { 0 };
     struct uuid u = uuid_make(&m, 0x017F22E279B0, random);
     char text[UUID_TEXT_LEN];
 
@@ -54,7 +56,7 @@ static void uuid__reads_only_what_it_prints(void **state)
         for (unsigned k = 0; k < 16; k++)
             u.b[k] = (uint8_t)chance_next(&c);
         uuid_format(u, text);
-        assert_true(uuid_parse((struct str){text, UUID_TEXT_LEN}, &back));
+        assert_true(uuid_parse((struct str){ text, UUID_TEXT_LEN }, &back));
         assert_true(uuid_eq(u, back));
     }
 }
@@ -62,8 +64,8 @@ static void uuid__reads_only_what_it_prints(void **state)
 static void uuid__ascends_strictly_whatever_the_clock_does(void **state)
 {
     struct chance c = chance_init(__func__);
-    struct uuid_maker m = {0};
-    struct uuid before = {{0}};
+    struct uuid_maker m = { 0 };
+    struct uuid before = { { 0 } };
     int64_t ms = 1700000000000;
 
     (void)state;
@@ -85,7 +87,7 @@ static void uuid__ascends_strictly_whatever_the_clock_does(void **state)
 static void uuid__borrows_the_next_millisecond_when_one_is_used_up(void **state)
 {
     uint8_t random[10];
-    struct uuid_maker m = {0};
+    struct uuid_maker m = { 0 };
     struct uuid a;
     struct uuid b;
 
@@ -102,8 +104,8 @@ static void uuid__borrows_the_next_millisecond_when_one_is_used_up(void **state)
 
 static void uuid__clamps_times_that_have_no_place_in_it(void **state)
 {
-    static const uint8_t random[10] = {1};
-    struct uuid_maker m = {0};
+    static const uint8_t random[10] = { 1 };
+    struct uuid_maker m = { 0 };
     struct uuid u = uuid_make(&m, -5, random);
 
     (void)state;
