@@ -35,8 +35,8 @@ static void btree__fills_its_leaves_with_several_ascending_runs(void **state)
     (void)state;
     btree_init(&t);
     for (uint64_t i = 0; i < N; i++) {
-        for (uint16_t run = 0; run < RUNS; run++) {
-            bytes_put_u16(b, run);
+        for (unsigned run = 0; run < RUNS; run++) {
+            bytes_put_u16(b, (uint16_t)run);
             bytes_put_u64(b + 2, i);
             assert_true(btree_put(&t, (struct str){ b, 10 }, STR_NONE));
         }
