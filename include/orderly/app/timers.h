@@ -3,6 +3,7 @@
 #define ORDERLY_APP_TIMERS_H
 #include "orderly/app/scheduler.h"
 #include "orderly/base/heap.h"
+#include "orderly/base/list.h"
 
 struct timer;
 typedef void (*timer_cb)(struct timer *t);
@@ -14,7 +15,9 @@ struct timer {
 
 struct timers {
     struct scheduler *scheduler;
-    struct heap heap;
+    struct heap heap; /* by the monotonic time in us when a timer is due */
+    int64_t armed_ms; /* what the scheduler's alarm was last asked for */
+    bool is_running;  /* inside timers_run, which arms the alarm once at its end */
 };
 
 void timers_init(struct timers *ts, struct scheduler *s);

@@ -1,0 +1,13 @@
+/* The random port from a seed, for tests that must be repeatable. */
+#ifndef TESTS_SUPPORT_SEEDED_RANDOM_H
+#define TESTS_SUPPORT_SEEDED_RANDOM_H
+#include "orderly/app/random.h"
+#include <stdint.h>
+
+struct seeded_random {
+    struct random random;
+    uint64_t state;
+};
+
+void seeded_random_init(struct seeded_random *r, uint64_t seed);
+#endif
