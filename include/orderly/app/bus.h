@@ -24,6 +24,7 @@
  * Thread: loop. Knows no libuv. */
 #ifndef ORDERLY_APP_BUS_H
 #define ORDERLY_APP_BUS_H
+#include "orderly/app/deferred_lane.h"
 #include "orderly/app/event_log.h"
 #include "orderly/app/log.h"
 #include "orderly/app/message.h"
@@ -37,6 +38,17 @@
 #define BUS_BACKLOG_MAX 100000
 #define BUS_TURN_MESSAGES_MAX 256
 #define BUS_TURN_US_MAX 1000
+/* The rest of this page are sizes of our own making, no limits of the product. */
+#define BUS_READ_MAX 512 /* events that one read of a subscription looks at */
+#define BUS_READ_BYTES_MAX (1u << 20)
+#define BUS_LANE_READ_MAX 16  /* messages that one read of a deferred lane brings back */
+#define BUS_LANE_READS_MAX 64 /* such reads at a time, of each subscription */
+#define BUS_WRITES_MAX 1024   /* failures on their way to the log at a time */
+#define BUS_CLEARS_MAX 256    /* rows deleted in one append */
+#define BUS_CHORES_MS 100
+#define BUS_PAUSE_MS 100
+#define BUS_PAUSE_MS_MAX 1000
+#define BUS_ERROR_DETAIL_MAX 512 /* bytes of an error's detail that are kept */
 
 struct bus;
 struct subscription;
@@ -57,9 +69,9 @@ struct delivery {
 };
 
 struct failure {
-    const char *code;   /* handler_failed, unknown_order, payment_taken, … */
-    struct str detail;  /* copied */
-    bool is_permanent;  /* dead letter at once, parks nothing */
+    const char *code;  /* handler_failed, unknown_order, payment_taken, … */
+    struct str detail; /* copied */
+    bool is_permanent; /* dead letter at once, parks nothing */
 };
 
 /* Handled, with everything it causes durable (or nothing to cause). */
@@ -81,52 +93,104 @@ struct subscription_config {
 };
 extern const struct subscription_config subscription_config_default; /* 3, 100, 30000 */
 
+/* Lanes that wait for their share of a turn, longest waiting first. */
+struct ready_lanes {
+    struct list lanes;
+    unsigned n;
+    unsigned turn_left; /* of them, those that this turn still has to serve */
+};
+
 struct subscription {
     /* Set by the caller before bus_subscribe. */
     struct subscription_config config;
     bool (*wants)(const struct subscription *s, const struct event *e);
     void (*handle)(struct subscription *s, struct delivery *d); /* a later turn than publish */
+    /* After a restart only, for messages that were published before it; NULL: never. True when this
+     * message, or a later one of its lane, has left something durable that this subscription made
+     * of it: then it is passed over. */
+    bool (*was_handled)(const struct subscription *s, const struct message *m);
+    uint64_t sequence; /* last event of the stream (Subscription, name): its dead letters */
+
+    /* For readiness and metrics; the bus writes them. */
+    unsigned n_deferred, n_parked; /* lanes; parked ones are among the deferred */
+    bool is_paused;                /* for a moment, after delivery_unavailable or a full log */
+    bool is_at_limit;              /* no room for another deferred lane or dead letter */
+    bool is_stuck;                 /* the log could not be read; tried again and again */
 
     /* Bus only. */
     struct bus *bus;
-    struct list in_work;
+    struct list in_work; /* deliveries by work_link, in position order */
     unsigned n_in_work;
-    struct map lanes;
-    struct list ready;
-    unsigned n_deferred, n_parked;
-    uint64_t taken_position; /* last published position that was taken or passed over */
-    uint64_t stored_cursor;  /* last written to DB_CURSORS */
-    bool is_live;            /* takes what is published; else reads the log */
-    bool is_paused;
+    unsigned n_recalled; /* deliveries of deferred lanes that were read back from the log */
+    struct map lanes;    /* those that are not idle */
+    struct ready_lanes ready, ready_deferred;
+    struct list failed, failed_deferred; /* lanes whose failure the log does not have yet */
+    struct list due;                     /* deferred lanes that wait to be read */
+    unsigned n_lane_reads;
+    uint64_t taken_position;     /* last published position that was taken or passed over */
+    uint64_t stored_cursor;      /* last written to DB_CURSORS */
+    uint64_t recovered_position; /* up to here was_handled is asked */
+    bool is_live;                /* takes what is published; else reads the log */
+    bool is_reading;
+    int64_t pause_ms; /* length of the last pause; 0 after a message that went through */
     struct timer resume;
-    void *private; /* of bus.c */
 };
+
+struct bus_clear; /* a deferred lane's row that has to go */
 
 struct bus {
     struct scheduler *scheduler;
     struct timers *timers;
     struct event_log *log;
-    struct random *random; /* jitter of retries, ids of dead letters */
+    struct random *random; /* jitter of retries */
     struct log *logger;
     struct metrics *metrics;
     struct map_key map_key;
     struct subscription *subscriptions[SUBSCRIPTION_COUNT];
     uint64_t published_position;
+    bool is_draining; /* hands over no new messages; whoever sets it wakes the scheduler */
+
+    /* Whoever retries or discards a dead letter takes it off; the bus adds. */
     uint64_t n_dead_letters_open;
-    bool is_draining; /* hands over no new messages */
-    void *private;
+    uint64_t dead_letters_max; /* BUS_DEAD_LETTERS_MAX */
+    unsigned deferred_max;     /* of each subscription: BUS_DEFERRED_MAX */
+
+    /* Bus only. */
+    bool is_awake; /* a turn was asked for */
+    bool is_in_turn;
+    unsigned next_source; /* where the next turn begins, so that none is always last */
+    unsigned n_in_progress;
+    unsigned n_writes, n_reads;   /* of ours, in the log and in the store */
+    uint64_t n_letters_in_writes; /* dead letters among n_writes */
+    int64_t clock_us;             /* read when a delivery ended, good for the next hand-over */
+    bool clock_is_fresh;
+    struct list spare_deliveries, spare_lanes;
+    unsigned n_spare_deliveries, n_spare_lanes;
+    struct timer chores; /* cursors and rows to delete, together */
+    struct append chores_append;
+    bool is_writing_chores;
+    uint64_t chores_cursors[SUBSCRIPTION_COUNT];
+    struct bus_clear *clears;
+    size_t n_clears, n_clears_writing, clears_cap;
 };
 
 void bus_init(struct bus *b, struct event_log *log, struct timers *timers, struct random *random,
               struct log *logger, struct metrics *metrics, const struct map_key *key);
-/* All deliveries must have ended. */
+/* All deliveries must have ended, and nothing of the bus may be in the log or the store. */
 void bus_deinit(struct bus *b);
 /* s outlives the bus. Only before the first publish. */
 void bus_subscribe(struct bus *b, struct subscription *s);
+/* Goes on where an earlier process stopped: everything behind the cursor is read from the log, the
+ * deferred lanes wait, or stay parked, as their rows say. After bus_subscribe, before the first
+ * publish; log->durable_position is known. The rows are copied. */
+void bus_recover_subscription(struct subscription *s, uint64_t cursor,
+                              const struct deferred_lane *lanes, size_t n_lanes);
 /* Takes references of its own. Delivers nothing inside this call. */
 void bus_publish(struct bus *b, struct message *m);
 /* One turn; true if another is needed. */
 bool bus_run_turn(struct bus *b);
+/* The log or the peer has room again: paused subscriptions need not wait for the end of the pause. */
+void bus_resume(struct bus *b);
 /* Messages behind, of the slowest subscription that counts for the backlog. */
 uint64_t bus_backlog(const struct bus *b);
 uint64_t subscription_lag(const struct subscription *s);
@@ -134,6 +198,9 @@ uint64_t subscription_lag(const struct subscription *s);
 uint64_t subscription_cursor(const struct subscription *s);
 /* Deliveries in the hands of handlers, over all subscriptions: zero when a drain is done. */
 unsigned bus_in_progress(const struct bus *b);
+/* No delivery in progress and nothing of the bus in the log or the store. A drain goes on with its
+ * turns until this holds, and then the cursors are stored too. */
+bool bus_is_quiet(const struct bus *b);
 
 /* What explain and until-waits need to know of one order. */
 struct lane_state {

@@ -22,7 +22,8 @@ struct message {
 /* Encodes the event (id, position, occurred_at set) and keeps a copy that is decoded from the row;
  * refs == 1. */
 struct message *message_of_event(const struct event *e);
-/* From a stored row. ERR_DAMAGED if it is no event row. */
+/* From a stored row. ERR_DAMAGED if it is no event row. Any thread: nobody else knows the message yet,
+ * and it may be handed to the loop thread. */
 MUST_CHECK enum err message_of_row(struct str row, uint64_t position, struct message **out);
 static inline struct message *message_ref(struct message *m)
 {
