@@ -109,6 +109,7 @@ struct payload {
     struct order_id order_id;
     struct str foreign_order_id; /* the text, where it is no UUID: an order that can't be ours */
     enum flow_id flow;           /* FLOW_NONE: not known (message from outside, unknown order) */
+    uint16_t flow_version;       /* OrderPlaced: that the order is born with; stored, not printed */
     struct customer_id customer_id;
     struct cart_id cart_id;
     const struct order_line *lines;

@@ -16,6 +16,7 @@ struct product {
     uint64_t sequence; /* of its last event */
 };
 void product_deinit(struct product *p);
+struct product product_copy(const struct product *p); /* with texts of its own */
 /* ProductAdded, ProductChanged (full new values of name, description, price, currency). Stock is
  * not part of it. */
 void product_apply(struct product *p, const struct event *e);
