@@ -15,7 +15,7 @@ enum event_flag {
 enum { ORDER_ID_FORM_UUID = 1, ORDER_ID_FORM_TEXT = 2 };
 
 /* A flow and its version share a byte. */
-#define FLOW_BITS        3
+#define FLOW_BITS 3
 #define FLOW_VERSION_MAX 31
 _Static_assert(FLOW_COUNT <= 1 << FLOW_BITS, "the flow no longer fits its bits");
 

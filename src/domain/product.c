@@ -54,3 +54,13 @@ void stock_apply(struct stock *s, enum event_type type, int64_t quantity)
         break;
     }
 }
+
+struct product product_copy(const struct product *p)
+{
+    struct product copy = *p;
+
+    copy.name = copy.description = STR_NONE;
+    product_set_text(&copy.name, p->name);
+    product_set_text(&copy.description, p->description);
+    return copy;
+}

@@ -66,17 +66,6 @@ bool app_is_ready(const struct app *a, struct str *why);
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* One order: from the cache, or from its snapshot. done runs once, later or inside start (start
- * returns true then). The order (NULL: not found) is valid during done only. */
-struct order_read {
-    struct order_id id;
-    void (*done)(struct order_read *r, const struct order *o, enum err status);
-    /* App only. */
-    struct app *app;
-    struct list link;
-};
-void order_read_start(struct order_read *r, struct app *a);
-
 /* Waits until the order is or has been in one of the states (bits 1u << enum order_status) or is
  * final; or, with until == 0, until its sequence is beyond after_sequence. done runs once: with the
  * order as it is then, also when wait_ms is over, when WAITERS_MAX wait already, at shutdown (at
@@ -89,10 +78,12 @@ struct order_watch {
     void (*done)(struct order_watch *w, const struct order *o, enum err status);
     /* App only. */
     struct app *app;
-    struct order_read read;
+    struct dossier_wait open;
+    struct dossier *dossier;
     struct timer timer;
-    struct list link;
-    struct map_node *bucket;
+    struct list link;     /* of its dossier */
+    struct list app_link; /* of all that wait */
+    void (*freed)(struct order_watch *w);
     bool is_waiting, is_canceled;
 };
 void order_watch_start(struct order_watch *w, struct app *a);
@@ -105,19 +96,17 @@ unsigned app_waiters(const struct app *a);
 struct shipment_read {
     struct shipment_id id;
     void (*done)(struct shipment_read *r, const struct shipment *s, enum err status);
-    struct app *app; /* app only */
-    struct store_read owner_read;
-    struct lane_id lane;
-    enum err status;
-    struct list link;
+    /* App only. */
+    struct binding_check owner;
+    struct dossier_wait wait;
 };
 void shipment_read_start(struct shipment_read *r, struct app *a);
 
 struct cart_read {
     struct cart_id id;
     void (*done)(struct cart_read *r, const struct cart *c, enum err status);
-    struct app *app; /* app only */
-    struct list link;
+    /* App only. */
+    struct cart_wait wait;
 };
 void cart_read_start(struct cart_read *r, struct app *a);
 #endif

@@ -11,11 +11,17 @@
  * Thread: loop. */
 #ifndef ORDERLY_APP_COMMAND_H
 #define ORDERLY_APP_COMMAND_H
+#include "orderly/app/carts.h"
+#include "orderly/app/catalogue.h"
 #include "orderly/app/event_log.h"
+#include "orderly/app/order_read.h"
 #include "orderly/app/reply.h"
 #include "orderly/app/settings.h"
 #include "orderly/app/turn.h"
 #include "orderly/base/digest.h"
+
+#include "orderly/app/binding.h"
+#include "orderly/app/part_state.h"
 
 struct app;
 struct command;
@@ -38,10 +44,11 @@ struct command {
     enum if_match if_match;
     uint64_t if_match_list[IF_MATCH_LIST_MAX]; /* tags of other forms match nothing */
     unsigned n_if_match;
-    bool has_key;           /* Idempotency-Key was sent */
-    struct digest16 key;    /* of caller and key */
+    bool has_key;            /* Idempotency-Key was sent */
+    struct digest16 key;     /* of caller and key */
     struct digest16 request; /* of method, route with its ids, body */
-    /* Fills c->answer, memory of c->arena. Runs exactly once unless the answer is a stored one. */
+    /* Fills c->answer, memory of c->arena. Not run for a stored answer; run
+     * a second time, with a refusal, where the commit failed. */
     void (*render)(struct command *c, const struct reply *r);
     void (*done)(struct command *c); /* exactly once, last */
 
@@ -50,19 +57,28 @@ struct command {
     bool is_replayed; /* the stored answer of an earlier request */
 
     /* App only. */
-    void (*run)(struct command *c); /* the use case, once the key is ours */
-    void (*revoke)(struct command *c); /* undo what deciding took, when it did not become durable */
+    void (*run)(struct command *c);                      /* the use case, once the key is ours */
+    void (*applied)(struct command *c, enum err status); /* the commit came back */
     struct turn_wait turn;
+    void *turn_user;
     struct append append;
     struct store_read key_read;
     struct map_node key_node; /* in the table of keys in flight */
     struct list link;         /* in the app's list of finished commands */
-    bool is_key_held, is_stored;
+    bool is_key_held, is_key_counted, is_stored;
     struct str stored_row;
     enum err stored_err;
 };
 
 /* ---- inputs ---------------------------------------------------------------------------------- */
+
+/* A command's way to the turn of a cart that exists. App only. */
+struct cart_turn {
+    struct command *command;
+    struct cart_wait wait;
+    struct cart_entry *entry;
+    void (*granted)(struct command *c);
+};
 
 struct create_cart {
     struct command command;
@@ -77,13 +93,13 @@ struct change_cart {
     struct sku sku;
     int64_t quantity; /* 1..10; not for CART_REMOVE */
     struct cart cart; /* app only */
-    void *entry;
+    struct cart_turn turn;
 };
 struct convert_cart {
     struct command command;
     struct cart_id cart_id;
     struct cart cart; /* app only */
-    void *entry;
+    struct cart_turn turn;
 };
 
 struct requested_line {
@@ -97,7 +113,9 @@ struct checkout_cart {
     struct cart_id cart_id;
     struct address address;
     struct cart cart; /* app only */
-    void *entry, *order_entry;
+    struct cart_turn turn;
+    struct order_read first; /* of a cart that was checked out before */
+    void *order_entry;
     struct order *order;
 };
 struct place_order {
@@ -119,13 +137,25 @@ struct order_command {
     struct payment_id payment_id; /* MARK_PAID */
     struct str reason;            /* CANCEL, 1..500 */
     struct invoice_id invoice_id; /* COMPLETE; n == 0: the app makes one */
-    void *private; /* app only */
+    /* App only. */
+    struct dossier_wait open;
+    struct dossier *dossier;
+    bool has_turn;
+    struct order *next;
+    struct binding *binding;
+    struct binding_check binding_check;
 };
 struct shipment_command {
     struct command command;
     struct shipment_id shipment_id;
     bool is_deliver; /* else dispatch */
-    void *private;   /* app only */
+    /* App only. */
+    struct binding_check owner;
+    struct dossier_wait open;
+    struct dossier *dossier;
+    struct part *part;
+    struct part_state next;
+    bool has_turn;
 };
 struct add_product {
     struct command command;
@@ -133,13 +163,29 @@ struct add_product {
     struct str name, description;
     struct str price, currency; /* texts; price empty: none; currency empty: the default */
     int64_t stock;
+    /* App only. */
+    struct catalogue_entry *entry;
+    bool has_price;
+    int64_t price_minor;
+    struct currency price_currency;
+    struct product next;
+    struct stock_change stock_change;
+    struct stock shown;
 };
 struct change_product {
     struct command command;
     struct sku sku;
     bool has_name, has_description, has_price, has_stock_delta, has_stock;
     struct str name, description, price, currency; /* price "null": removed */
-    int64_t stock_delta, stock; /* stock needs If-Match */
+    int64_t stock_delta, stock;                    /* stock needs If-Match */
+    /* App only. */
+    struct catalogue_entry *entry;
+    bool price_is_set;
+    int64_t price_minor;
+    struct currency price_currency;
+    struct product next;
+    struct stock_change stock_change;
+    struct stock shown;
 };
 /* POST /messages/{topic}: the body is checked (required fields there and well typed). */
 struct receive_message {
@@ -150,7 +196,17 @@ struct receive_message {
     struct payload payload; /* known fields; amount is in amount_text until the currency is known */
     int64_t timestamp_ms;   /* of the envelope; 0: none */
     struct digest16 content; /* of topic and body: another one under the same id is 422 */
-    void *private; /* app only */
+    struct str amount_text;  /* where the payload has an amount */
+    /* App only. */
+    struct lane_id lane;
+    struct dossier_wait open;
+    struct dossier *dossier;
+    struct part *part;
+    struct part_state next;
+    struct binding *binding;
+    struct binding_check binding_check;
+    enum verdict verdict;
+    bool has_turn;
 };
 struct change_settings {
     struct command command;

@@ -8,9 +8,9 @@
 #include "orderly/domain/event.h"
 
 enum dead_letter_state {
-    DEAD_LETTER_PARKED,    /* open, and its lane waits behind it */
-    DEAD_LETTER_OPEN,      /* open, parks nothing */
-    DEAD_LETTER_RETRIED,   /* redriven */
+    DEAD_LETTER_PARKED,  /* open, and its lane waits behind it */
+    DEAD_LETTER_OPEN,    /* open, parks nothing */
+    DEAD_LETTER_RETRIED, /* redriven */
     DEAD_LETTER_DISCARDED
 };
 struct str dead_letter_state_name(enum dead_letter_state s);
@@ -37,7 +37,8 @@ MUST_CHECK enum err dead_letter_decode(struct str row, struct dead_letter *out);
 struct dead_letter_item {
     struct dead_letter letter;
     struct str message_row; /* encoded event; empty if it can't be read */
-    unsigned queued_behind; /* messages of the same lane behind a parked one, at most 1000 counted */
+    unsigned
+        queued_behind; /* messages of the same lane behind a parked one, at most 1000 counted */
 };
 MUST_CHECK enum err dead_letters_list(const struct store_view *v, struct arena *a,
                                       enum subscription_id subscription, struct lane_id lane,

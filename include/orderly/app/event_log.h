@@ -30,7 +30,7 @@ enum append_kind {
 };
 
 #define APPEND_EVENTS_MAX EVENT_LIST_MAX
-#define APPEND_ROWS_INLINE 48
+#define APPEND_ROWS_INLINE 24
 
 struct append {
     /* Outcome, readable in done.
@@ -63,14 +63,15 @@ struct event_log {
     uint64_t durable_position; /* came back */
     uint32_t epoch;
     unsigned in_flight, commands_in_flight;
-    bool is_full;         /* an append came back ERR_FULL; appends are refused until a probe works */
-    bool is_closed;       /* shutting down: commands are refused */
-    struct append *open;  /* between begin and submit */
-    struct list written;  /* appends that came back, waiting for their share of a turn */
+    bool is_full;        /* an append came back ERR_FULL; appends are refused until a probe works */
+    bool is_closed;      /* shutting down: commands are refused */
+    struct append *open; /* between begin and submit */
+    struct list written; /* appends that came back, waiting for their share of a turn */
     /* Called for each durable message in position order, after done of its append. */
     void (*publish)(void *ctx, struct message *m);
     void *publish_ctx;
-    struct arena spare; /* memory of one finished append, used again */
+    struct arena spare;  /* memory of one finished append, used again */
+    struct append probe; /* asks a full store whether it takes rows again */
 };
 
 void event_log_init(struct event_log *log, struct store *store, struct scheduler *scheduler,
@@ -94,6 +95,10 @@ void append_abandon(struct append *a);
 
 /* A new UUIDv7 of now (for order ids and the like). */
 struct uuid event_log_new_uuid(struct event_log *log);
+
+/* Where the store was full: writes one row, after which appends are taken again if it worked. To be
+ * called once a second. Does nothing while anything is in flight. */
+void event_log_probe(struct event_log *log);
 
 /* Works off up to max finished appends. Returns true if more wait. Called by the app's turn. */
 bool event_log_run(struct event_log *log, unsigned max);

@@ -36,9 +36,9 @@ enum refused {
 
 struct metrics {
     uint64_t events_appended[EVENT_TYPE_COUNT];
-    struct histogram commit_duration;     /* handed over -> letter worked off */
-    struct histogram publish_accepted;    /* event handed to the log -> durable */
-    struct histogram publish_handled;     /* event handed to the log -> handed to a handler */
+    struct histogram commit_duration;  /* handed over -> letter worked off */
+    struct histogram publish_accepted; /* event handed to the log -> durable */
+    struct histogram publish_handled;  /* event handed to the log -> handed to a handler */
     struct histogram handler_duration[SUBSCRIPTION_COUNT];
     uint64_t handler_failures[SUBSCRIPTION_COUNT][FAILURE_KIND_COUNT];
     uint64_t dead_letters_open[SUBSCRIPTION_COUNT];

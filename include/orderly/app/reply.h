@@ -41,6 +41,8 @@ struct fault {
     struct str pointer, detail;
 };
 
+struct simulators;
+
 /* Views; valid only while the reply is being rendered. */
 struct reply {
     enum reply_code code;
@@ -55,12 +57,13 @@ struct reply {
     uint64_t product_position; /* ETag of a product */
     const struct shipment *shipment;
     struct shipment_id shipment_id;
+    const struct simulators *simulators;
     struct str message_id; /* POST /messages */
     uint64_t position;
     /* ILLEGAL_STATE */
     struct str status;
-    uint32_t legal; /* bits 1u << enum order_input; for orders */
+    uint32_t legal;            /* bits 1u << enum order_input; for orders */
     const char *legal_text[4]; /* for others: NULL ends */
-    unsigned retry_after_s; /* 503, IDEMPOTENCY_IN_FLIGHT */
+    unsigned retry_after_s;    /* 503, IDEMPOTENCY_IN_FLIGHT */
 };
 #endif

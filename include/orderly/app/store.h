@@ -115,7 +115,7 @@ struct store_stats {
     uint64_t commit_events; /* events in them */
     uint32_t waiting;       /* writes handed over and not yet back */
     uint32_t commit_us_last, batch_events_last;
-    double free_ratio;      /* of the disk; 1.0 in memory */
+    double free_ratio; /* of the disk; 1.0 in memory */
 };
 
 struct store;
@@ -133,7 +133,7 @@ struct store {
     void *ctx;
 };
 
-#define STORE_QUEUE_MAX 16384         /* limits.md: hand-over queue, operations */
+#define STORE_QUEUE_MAX 16384          /* limits.md: hand-over queue, operations */
 #define STORE_QUEUE_COMMANDS_MAX 12288 /* of which commands may use */
 #define STORE_BATCH_EVENTS_MAX 2048
 #define STORE_BATCH_BYTES_MAX (1u << 20)

@@ -1,0 +1,249 @@
+#include "orderly/app/app.h"
+#include "app_private.h"
+#include "orderly/base/mem.h"
+
+#define TURN_APPENDS_MAX 256
+#define TURN_FINISHED_MAX 256
+#define TURN_TIMERS_MAX 1024
+#define PROBE_MS 1000
+#define DRAIN_LOOK_MS 5
+#define CARTS_UNUSED_MAX 16384
+
+const struct app_config app_config_default = {
+    .payment_timeout_ms = PAYMENT_TIMEOUT_MS_DEFAULT,
+    .default_currency = { "USD" },
+    .idempotency_keys_max = IDEMPOTENCY_KEYS_MAX_DEFAULT,
+    .cache_bytes_max = AGGREGATE_CACHE_BYTES_DEFAULT,
+    .products_max = PRODUCTS_MAX_DEFAULT,
+    .bus_window = BUS_WINDOW_DEFAULT,
+    .retries = 3,
+    .retry_base_ms = 100,
+    .retry_max_ms = 30000,
+    .audit = true,
+};
+
+/* ---- turns ----------------------------------------------------------------------------------- */
+
+static void app_publish(void *ctx, struct message *m)
+{
+    struct app *a = ctx;
+
+    bus_publish(&a->bus, m);
+}
+
+static int app_on_turn(void *ctx)
+{
+    struct app *a = ctx;
+    bool more = event_log_run(&a->log, TURN_APPENDS_MAX);
+
+    more |= bus_run_turn(&a->bus);
+    more |= command_run_finished(a, TURN_FINISHED_MAX);
+    return more;
+}
+
+static void app_on_alarm(void *ctx)
+{
+    struct app *a = ctx;
+
+    (void)timers_run(&a->timers, TURN_TIMERS_MAX); /* arms the alarm again where more are due */
+}
+
+static void app_on_probe(struct timer *t)
+{
+    struct app *a = container_of(t, struct app, probe_timer);
+
+    event_log_probe(&a->log);
+    timer_start(&a->timers, &a->probe_timer, PROBE_MS);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+struct app *app_create(const struct app_config *config, struct scheduler *scheduler,
+                       struct store *store, struct random *random, struct log *log)
+{
+    struct app *a = mem_zalloc(sizeof(*a));
+    struct map_key key;
+
+    random_fill(random, key.bytes, sizeof(key.bytes));
+    a->config = *config;
+    a->scheduler = scheduler;
+    a->store = store;
+    a->random = random;
+    a->logger = log;
+    a->simulators = config->simulators;
+    scheduler->on_turn = app_on_turn;
+    scheduler->on_alarm = app_on_alarm;
+    scheduler->ctx = a;
+    timers_init(&a->timers, scheduler);
+    event_log_init(&a->log, store, scheduler, random, &a->metrics);
+    a->log.publish = app_publish;
+    a->log.publish_ctx = a;
+    bus_init(&a->bus, &a->log, &a->timers, random, log, &a->metrics, &key);
+    dossiers_init(&a->dossiers, store, &key, config->cache_bytes_max);
+    carts_init(&a->carts, store, &key, CARTS_UNUSED_MAX);
+    catalogue_init(&a->catalogue, &key, config->products_max);
+    idempotency_init(&a->idempotency, &key, config->idempotency_keys_max);
+    map_init(&a->bindings, &key);
+    list_init(&a->finished);
+    list_init(&a->handlings_spare);
+    list_init(&a->watches);
+    timer_init(&a->probe_timer, app_on_probe);
+    deadlines_init(a);
+    orders_subscribe(a);
+    payments_subscribe(a);
+    inventory_subscribe(a);
+    shipments_subscribe(a);
+    if (config->audit)
+        audit_subscribe(a);
+    return a;
+}
+
+static void app_on_start(struct timer *t)
+{
+    struct app *a = container_of(t, struct app, start_timer);
+
+    a->is_started = true;
+    a->ready(a->ready_ctx, ERR_OK);
+}
+
+void app_start(struct app *a, void (*ready)(void *ctx, enum err status), void *ctx)
+{
+    REQUIRE(!a->is_started);
+    a->ready = ready;
+    a->ready_ctx = ctx;
+    timer_init(&a->start_timer, app_on_start);
+    timer_start(&a->timers, &a->start_timer, 0);
+    timer_start(&a->timers, &a->probe_timer, PROBE_MS);
+    key_sweep_init(a);
+}
+
+/* Nothing is in a handler's or a command's hands, and nothing on its way to the store or back. A
+ * delivery that waits for a simulator's delay or a retry is not waited for: it is handed over again
+ * after the next start. */
+static bool app_is_drained(const struct app *a)
+{
+    return bus_in_progress(&a->bus) == 0 && a->log.in_flight == 0 && a->commands_in_flight == 0 &&
+           a->deadlines.n_open == 0 && !a->deadlines.is_reading;
+}
+
+static void app_on_drain_look(struct timer *t)
+{
+    struct app *a = container_of(t, struct app, start_timer);
+
+    if (app_is_drained(a))
+        a->drained(a->drained_ctx);
+    else
+        timer_start(&a->timers, &a->start_timer, DRAIN_LOOK_MS);
+}
+
+void app_drain(struct app *a, void (*drained)(void *ctx), void *ctx)
+{
+    REQUIRE(!a->is_draining);
+    a->is_draining = true;
+    a->log.is_closed = true;
+    a->bus.is_draining = true;
+    a->drained = drained;
+    a->drained_ctx = ctx;
+    order_watch_drain(a);
+    scheduler_wake(a->scheduler);
+    timer_stop(&a->timers, &a->start_timer);
+    timer_init(&a->start_timer, app_on_drain_look);
+    timer_start(&a->timers, &a->start_timer, 0);
+}
+
+static void app_free_spare(struct app *a)
+{
+    while (!list_is_empty(&a->handlings_spare))
+        mem_free(container_of(list_pop_front(&a->handlings_spare), struct handling, link));
+}
+
+void app_destroy(struct app *a)
+{
+    timers_deinit(&a->timers);
+    bus_deinit(&a->bus);
+    event_log_deinit(&a->log);
+    dossiers_deinit(&a->dossiers);
+    carts_deinit(&a->carts);
+    catalogue_deinit(&a->catalogue);
+    idempotency_deinit(&a->idempotency);
+    map_deinit(&a->bindings);
+    deadlines_deinit(a);
+    app_free_spare(a);
+    mem_free(a);
+}
+
+/* ---- looking in ------------------------------------------------------------------------------ */
+
+const struct metrics *app_metrics(const struct app *a)
+{
+    return &a->metrics;
+}
+
+struct metrics *app_metrics_mut(struct app *a)
+{
+    return &a->metrics;
+}
+
+struct bus *app_bus(struct app *a)
+{
+    return &a->bus;
+}
+
+struct event_log *app_event_log(struct app *a)
+{
+    return &a->log;
+}
+
+struct catalogue *app_catalogue(struct app *a)
+{
+    return &a->catalogue;
+}
+
+const struct simulators *app_simulators(const struct app *a)
+{
+    return &a->simulators;
+}
+
+struct timers *app_timers(struct app *a)
+{
+    return &a->timers;
+}
+
+struct scheduler *app_scheduler(struct app *a)
+{
+    return a->scheduler;
+}
+
+struct store *app_store(struct app *a)
+{
+    return a->store;
+}
+
+uint64_t app_idempotency_entries(const struct app *a)
+{
+    return a->idempotency.len;
+}
+
+bool app_is_ready(const struct app *a, struct str *why)
+{
+    *why = STR_NONE;
+    if (!a->is_started)
+        *why = STR("starting");
+    else if (a->is_draining)
+        *why = STR("shutting_down");
+    else if (a->log.is_full)
+        *why = STR("store_full");
+    else if (app_refuses_orders(a) == REFUSED_BACKLOG)
+        *why = STR("backlog");
+    else if (app_refuses_orders(a) == REFUSED_STORE_FULL)
+        *why = STR("store_nearly_full");
+    for (unsigned i = 0; i < SUBSCRIPTION_COUNT && !why->n; i++) {
+        const struct subscription *s = a->bus.subscriptions[i];
+
+        if (s && s->is_at_limit)
+            *why = STR("deferred_lanes");
+        else if (s && s->is_stuck)
+            *why = STR("log_unreadable");
+    }
+    return why->n == 0;
+}

@@ -1,0 +1,41 @@
+/* Audit hears everything and writes one log line per message. */
+#include "../app_private.h"
+#include "orderly/app/lanes.h"
+#include <stdio.h>
+
+static bool audit_wants(const struct subscription *s, const struct event *e)
+{
+    (void)s;
+    return event_infos[e->type].topic.n > 0;
+}
+
+static void audit_handle(struct subscription *s, struct delivery *d)
+{
+    const struct message *m = d->message;
+    struct text_id correlation = correlation_of_event(&m->event);
+    char id[UUID_TEXT_LEN], position[24];
+    int n = snprintf(position, sizeof(position), "%llu", (unsigned long long)m->event.position);
+    struct log_field fields[] = {
+        { "topic", m->topic },
+        { "correlation", text_id_str(&correlation) },
+        { "position", { position, (size_t)n } },
+        { "message_id", { id, sizeof(id) } },
+    };
+
+    uuid_format(m->event.id.u, id);
+    log_write(app_of(s)->logger, LOG_INFO, "message", fields, ARRAY_LEN(fields));
+    delivery_done(d);
+}
+
+void audit_subscribe(struct app *app)
+{
+    struct subscription *s = &app->subscriptions[SUBSCRIPTION_AUDIT];
+
+    s->config = subscription_config_default;
+    s->config.id = SUBSCRIPTION_AUDIT;
+    s->config.name = subscription_name(SUBSCRIPTION_AUDIT).p;
+    s->config.window = app->config.bus_window;
+    s->wants = audit_wants;
+    s->handle = audit_handle;
+    bus_subscribe(&app->bus, s);
+}

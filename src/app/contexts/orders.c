@@ -1,0 +1,186 @@
+/* Orders hears what payments, stock and shipments answer, and is the only one that moves an order
+ * or decides that money, stock or goods go back. */
+#include "../app_private.h"
+
+/* One use case per message: reads the order and the message, decides events. */
+typedef enum order_outcome (*order_use_case)(const struct order *o, const struct event *m,
+                                             bool *unasked, struct event_list *out);
+
+static enum order_outcome confirm_payment(const struct order *o, const struct event *m,
+                                          bool *unasked, struct event_list *out)
+{
+    (void)unasked;
+    return order_mark_as_paid(o, &m->p.payment_id, m->p.amount, m->p.currency, out);
+}
+
+static enum order_outcome apply_payment_declined(const struct order *o, const struct event *m,
+                                                 bool *unasked, struct event_list *out)
+{
+    (void)unasked;
+    return order_apply_payment_declined(o, &m->p.payment_id, m->p.reason, out);
+}
+
+static enum order_outcome apply_payment_refunded(const struct order *o, const struct event *m,
+                                                 bool *unasked, struct event_list *out)
+{
+    return order_apply_refunded(o, &m->p.payment_id, m->p.amount, m->p.currency, unasked, out);
+}
+
+static enum order_outcome apply_stock_reserved(const struct order *o, const struct event *m,
+                                               bool *unasked, struct event_list *out)
+{
+    (void)unasked;
+    return order_apply_stock_reserved(o, &m->p.reservation_id, out);
+}
+
+static enum order_outcome apply_stock_rejected(const struct order *o, const struct event *m,
+                                               bool *unasked, struct event_list *out)
+{
+    (void)unasked;
+    return order_apply_stock_rejected(o, m->p.reason, out);
+}
+
+static enum order_outcome apply_stock_released(const struct order *o, const struct event *m,
+                                               bool *unasked, struct event_list *out)
+{
+    return order_apply_stock_released(o, &m->p.reservation_id, unasked, out);
+}
+
+static enum order_outcome apply_shipment_created(const struct order *o, const struct event *m,
+                                                 bool *unasked, struct event_list *out)
+{
+    (void)unasked;
+    return order_apply_shipment_created(o, &m->p.shipment_id, m->p.tracking_number, out);
+}
+
+static enum order_outcome apply_shipment_delivered(const struct order *o, const struct event *m,
+                                                   bool *unasked, struct event_list *out)
+{
+    (void)unasked;
+    return order_apply_shipment_delivered(o, &m->p.shipment_id, m->p.delivered_at_ms, out);
+}
+
+static enum order_outcome apply_shipment_cancelled(const struct order *o, const struct event *m,
+                                                   bool *unasked, struct event_list *out)
+{
+    (void)unasked;
+    return order_apply_shipment_cancelled(o, &m->p.shipment_id, out);
+}
+
+static const order_use_case use_cases[EVENT_TYPE_COUNT] = {
+    [EVENT_PAYMENT_APPROVED] = confirm_payment,
+    [EVENT_PAYMENT_PROCESSED] = confirm_payment,
+    [EVENT_PAYMENT_DECLINED] = apply_payment_declined,
+    [EVENT_PAYMENT_FAILED] = apply_payment_declined,
+    [EVENT_PAYMENT_REFUNDED] = apply_payment_refunded,
+    [EVENT_STOCK_RESERVED] = apply_stock_reserved,
+    [EVENT_INVENTORY_RESERVED] = apply_stock_reserved,
+    [EVENT_STOCK_REJECTED] = apply_stock_rejected,
+    [EVENT_INVENTORY_RESERVATION_FAILED] = apply_stock_rejected,
+    [EVENT_STOCK_RELEASED] = apply_stock_released,
+    [EVENT_INVENTORY_RELEASED] = apply_stock_released,
+    [EVENT_SHIPMENT_CREATED] = apply_shipment_created,
+    [EVENT_SHIPMENT_DELIVERED] = apply_shipment_delivered,
+    [EVENT_SHIPMENT_CANCELLED] = apply_shipment_cancelled,
+};
+
+/* Money or stock came back that nobody had asked for: recorded, counted, and said aloud. */
+static void orders_note_unasked(struct handling *h)
+{
+    struct app *app = h->app;
+    char order[UUID_TEXT_LEN];
+    bool is_refund = h->event->type == EVENT_PAYMENT_REFUNDED;
+    struct log_field fields[] = {
+        { "order", { order, sizeof(order) } },
+        { "id", is_refund ? text_id_str(&h->event->p.payment_id.t)
+                          : text_id_str(&h->event->p.reservation_id.t) },
+    };
+
+    uuid_format(h->event->p.order_id.u, order);
+    if (is_refund)
+        app->metrics.unasked_refunds++;
+    else
+        app->metrics.unasked_releases++;
+    log_write(app->logger, LOG_ERROR, is_refund ? "refund_unasked" : "release_unasked", fields,
+              ARRAY_LEN(fields));
+}
+
+static void orders_decide(struct handling *h)
+{
+    struct app *app = h->app;
+    struct order *o = h->dossier->order;
+    bool unasked = false;
+    enum order_outcome outcome;
+
+    event_list_init(&app->decision);
+    outcome = use_cases[h->event->type](o, h->event, &unasked, &app->decision);
+    if (outcome == ORDER_OUTCOME_TOO_MANY) {
+        handling_failed(h, "too_many",
+                        STR("The order has too many payments, reservations or "
+                            "shipments."),
+                        true);
+        return;
+    }
+    if (outcome != ORDER_OUTCOME_CHANGED) {
+        handling_ignored(h, o->status, order_outcome_name(outcome));
+        return;
+    }
+    if (handling_begin(h) != ERR_OK)
+        return;
+    h->next_order = order_append_events(app, &h->append, o, &app->decision, h->event,
+                                        SUBSCRIPTION_ORDERS, NULL);
+    if (unasked)
+        orders_note_unasked(h);
+    handling_submit(h);
+}
+
+static void orders_with_dossier(struct handling *h)
+{
+    if (!h->dossier->order) {
+        handling_failed(h, "unknown_order", STR("There is no such order."), true);
+        return;
+    }
+    if (!use_cases[h->event->type]) {
+        handling_done(h); /* heard, and nothing for an order follows from it */
+        return;
+    }
+    handling_take_turn(h, &h->dossier->turn, orders_decide);
+}
+
+static struct str orders_verdict_text(enum verdict v)
+{
+    switch (v) {
+    case VERDICT_PAYMENT_TAKEN:
+        return STR("The payment belongs to another order.");
+    case VERDICT_RESERVATION_TAKEN:
+        return STR("The reservation belongs to another order.");
+    case VERDICT_SHIPMENT_TAKEN:
+        return STR("The shipment belongs to another order.");
+    case VERDICT_NOT_CONFIRMED:
+        return STR("Shipments has not handled OrderShipped of this shipment.");
+    case VERDICT_ILLEGAL_STATE:
+        return STR("The shipment is in a state that does not allow this.");
+    case VERDICT_TOO_MANY:
+        return STR("The order has too many payments, reservations or shipments.");
+    default:
+        return STR("Refused.");
+    }
+}
+
+static void orders_handle(struct subscription *s, struct delivery *d)
+{
+    struct handling *h = handling_create(app_of(s), d);
+    const struct event *e = h->event;
+
+    if (e->p.foreign_order_id.n)
+        handling_failed(h, "unknown_order", STR("There is no such order."), true);
+    else if (e->verdict != VERDICT_FINE)
+        handling_failed(h, verdict_name(e->verdict), orders_verdict_text(e->verdict), true);
+    else
+        handling_open(h, 0, orders_with_dossier);
+}
+
+void orders_subscribe(struct app *app)
+{
+    context_subscribe(app, SUBSCRIPTION_ORDERS, CONTEXT_ORDERS, orders_handle);
+}

@@ -1,0 +1,273 @@
+/* What an outside context publishes. The message becomes an event of its payment's, reservation's or
+ * shipment's stream, under its order's lane; what Orders makes of it comes later, by the bus.
+ *
+ * What is wrong with it is found here, under the turn of its stream, and kept in the event as a
+ * verdict: such an event changes no aggregate and lies in the order's own stream of that type. */
+#include "app_private.h"
+#include "orderly/app/lanes.h"
+
+static enum aggregate receive_type(const struct receive_message *m)
+{
+    return event_infos[m->type].aggregate;
+}
+
+/* The id that the message is about; none where an outcome has none. */
+static struct str receive_id(const struct receive_message *m)
+{
+    switch (receive_type(m)) {
+    case AGGREGATE_PAYMENT:
+        return text_id_str(&m->payload.payment_id.t);
+    case AGGREGATE_RESERVATION:
+        return text_id_str(&m->payload.reservation_id.t);
+    default:
+        return text_id_str(&m->payload.shipment_id.t);
+    }
+}
+
+static struct str receive_order_text(const struct receive_message *m, char text[UUID_TEXT_LEN])
+{
+    if (m->payload.foreign_order_id.n)
+        return m->payload.foreign_order_id;
+    uuid_format(m->payload.order_id.u, text);
+    return (struct str){ text, UUID_TEXT_LEN };
+}
+
+static void receive_end(struct receive_message *m)
+{
+    if (m->binding)
+        binding_release(m->command.app, m->binding);
+    if (m->has_turn)
+        turn_give(&m->part->turn, &m->command.turn);
+    dossier_close(m->dossier);
+}
+
+static void receive_applied(struct command *c, enum err status)
+{
+    struct receive_message *m = container_of(c, struct receive_message, command);
+
+    if (status == ERR_OK)
+        part_become(m->part, &m->next);
+    else
+        part_state_deinit(&m->next);
+    receive_end(m);
+}
+
+static enum verdict receive_verdict_of(enum shipment_outcome o)
+{
+    if (o == SHIPMENT_NOT_CONFIRMED)
+        return VERDICT_NOT_CONFIRMED;
+    return o == SHIPMENT_ILLEGAL ? VERDICT_ILLEGAL_STATE : VERDICT_FINE;
+}
+
+/* A carrier's step that comes too early or too late. */
+static enum verdict receive_judge_shipment(const struct receive_message *m)
+{
+    const struct shipment *s = &m->part->shipment;
+    struct event_list *scratch = &m->command.app->decision;
+
+    event_list_init(scratch);
+    switch (m->type) {
+    case EVENT_SHIPMENT_DISPATCHED:
+        return receive_verdict_of(shipment_dispatch(s, &m->payload.shipment_id, 0, scratch));
+    case EVENT_SHIPMENT_DELIVERED:
+        return receive_verdict_of(shipment_deliver(s, &m->payload.shipment_id, 0, scratch));
+    case EVENT_SHIPMENT_CANCELLED:
+        if (s->status == SHIPMENT_STATUS_NONE)
+            return VERDICT_ILLEGAL_STATE;
+        return receive_verdict_of(shipment_cancel(s, &m->payload.shipment_id, scratch));
+    default:
+        return VERDICT_FINE;
+    }
+}
+
+static bool receive_read_amount(struct receive_message *m)
+{
+    struct command *c = &m->command;
+    struct fault *f;
+    struct reply r = { .code = REPLY_VALIDATION, .n_faults = 1 };
+    enum money_parse parse;
+
+    if (!m->amount_text.n)
+        return true;
+    parse = money_from_text(m->amount_text, m->payload.currency, &m->payload.amount);
+    if (parse == MONEY_OK)
+        return true;
+    f = arena_alloc(c->arena, sizeof(*f));
+    *f = (struct fault){ m->type == EVENT_PAYMENT_REFUNDED ? STR("/payload/amount")
+                                                           : STR("/payload/approvedAmount"),
+                         str_of(money_parse_text(parse)) };
+    r.faults = f;
+    command_reply(c, &r);
+    return false;
+}
+
+static void receive_append(struct receive_message *m)
+{
+    struct command *c = &m->command;
+    struct app *app = c->app;
+    struct reply r = { .code = REPLY_ACCEPTED, .message_id = m->message_id };
+    struct event *e;
+    enum err err = append_begin(&c->append, &app->log, APPEND_COMMAND);
+
+    if (err != ERR_OK) {
+        command_refuse(c, err);
+        receive_end(m);
+        return;
+    }
+    event_list_init(&app->decision);
+    e = event_list_add(&app->decision, m->type);
+    e->p = m->payload;
+    if (m->dossier->order)
+        e->p.flow = m->dossier->order->body->flow;
+    e->stream.type = m->part->type;
+    e->stream.id = m->part->id;
+    e->lane = m->lane;
+    e->sequence = m->part->sequence + 1;
+    e->message_id = m->message_id;
+    e->raw_payload = m->raw_payload;
+    e->verdict = m->verdict;
+    command_event(c, e);
+    append_event(&c->append, e);
+    if (m->verdict == VERDICT_FINE && receive_id(m).n)
+        m->binding = binding_bind(app, &c->append, m->part->type, receive_id(m), m->lane);
+    part_state_copy(&m->next, m->part);
+    part_state_apply(&m->next, e);
+    part_state_put(&c->append, m->lane, &m->part->id, &m->next);
+    r.position = e->position;
+    command_submit(c, &r, receive_applied);
+}
+
+static void receive_granted(struct turn_wait *w)
+{
+    struct command *c = container_of(w, struct command, turn);
+    struct receive_message *m = container_of(c, struct receive_message, command);
+
+    m->has_turn = true;
+    if (m->verdict == VERDICT_FINE && m->part->type == AGGREGATE_SHIPMENT && m->dossier->order) {
+        m->verdict = receive_judge_shipment(m);
+        if (m->verdict != VERDICT_FINE) {
+            /* It does not belong into the shipment's own stream. */
+            char text[UUID_TEXT_LEN];
+
+            turn_give(&m->part->turn, &c->turn);
+            m->has_turn = false;
+            m->part = dossier_part(m->dossier, AGGREGATE_SHIPMENT, receive_order_text(m, text));
+            if (!turn_take(&m->part->turn, &c->turn, receive_granted, true)) {
+                command_refuse(c, ERR_LIMIT);
+                receive_end(m);
+            }
+            return;
+        }
+    }
+    receive_append(m);
+}
+
+/* In which stream it goes: the id's own, or the order's where there is none or it is refused. */
+static void receive_take_turn(struct receive_message *m)
+{
+    char text[UUID_TEXT_LEN];
+    struct str id = receive_id(m);
+
+    if (m->verdict != VERDICT_FINE || id.n == 0)
+        id = receive_order_text(m, text);
+    m->part = dossier_part(m->dossier, receive_type(m), id);
+    if (!turn_take(&m->part->turn, &m->command.turn, receive_granted, true)) {
+        command_refuse(&m->command, ERR_LIMIT);
+        receive_end(m);
+    }
+}
+
+static enum verdict receive_taken(enum aggregate type)
+{
+    if (type == AGGREGATE_PAYMENT)
+        return VERDICT_PAYMENT_TAKEN;
+    return type == AGGREGATE_RESERVATION ? VERDICT_RESERVATION_TAKEN : VERDICT_SHIPMENT_TAKEN;
+}
+
+static void receive_on_checked(struct binding_check *b, enum err status, bool taken)
+{
+    struct receive_message *m = container_of(b, struct receive_message, binding_check);
+
+    if (status != ERR_OK) {
+        command_refuse(&m->command, status);
+        receive_end(m);
+        return;
+    }
+    if (taken)
+        m->verdict = receive_taken(b->type);
+    receive_take_turn(m);
+}
+
+static void receive_on_open(struct dossier_wait *w, enum err status)
+{
+    struct receive_message *m = container_of(w, struct receive_message, open);
+    struct command *c = &m->command;
+    struct str id = receive_id(m);
+    enum aggregate type = receive_type(m);
+
+    if (status != ERR_OK) {
+        command_refuse(c, status);
+        return;
+    }
+    m->dossier = w->dossier;
+    if (!receive_read_amount(m)) {
+        receive_end(m);
+        return;
+    }
+    if (id.n == 0 || dossier_find_part(m->dossier, type, id)) {
+        receive_take_turn(m); /* no id, or this order's already */
+        return;
+    }
+    if (m->dossier->n_parts >= DOSSIER_PARTS_MAX) {
+        m->verdict = VERDICT_TOO_MANY;
+        receive_take_turn(m);
+        return;
+    }
+    m->binding_check = (struct binding_check){
+        .app = c->app, .type = type, .lane = m->lane, .done = receive_on_checked
+    };
+    m->binding_check.id.n = (uint8_t)id.n;
+    memcpy(m->binding_check.id.s, id.p, id.n);
+    binding_check_start(&m->binding_check);
+}
+
+static bool receive_is_refused(struct receive_message *m)
+{
+    struct command *c = &m->command;
+    struct reply r = { .code = REPLY_OVERLOADED,
+                       .detail = STR("Too many dead letters are open."),
+                       .retry_after_s = 60 };
+
+    if (c->app->bus.n_dead_letters_open < BUS_DEAD_LETTERS_MAX)
+        return false;
+    c->app->metrics.refused[REFUSED_DEAD_LETTERS]++;
+    command_reply(c, &r);
+    return true;
+}
+
+static void receive_run(struct command *c)
+{
+    struct receive_message *m = container_of(c, struct receive_message, command);
+
+    if (receive_is_refused(m))
+        return;
+    m->lane = m->payload.foreign_order_id.n ? lane_of_text(m->payload.foreign_order_id)
+                                            : lane_of_order(m->payload.order_id);
+    m->binding = NULL;
+    m->has_turn = false;
+    m->verdict = VERDICT_FINE;
+    m->open.ready = receive_on_open;
+    dossier_open(&c->app->dossiers, m->lane, &m->open);
+}
+
+void receive_message_start(struct receive_message *m)
+{
+    struct command *c = &m->command;
+    struct str parts[] = { STR("message"), m->message_id };
+
+    /* The message id is the idempotency key, whoever sends it. */
+    digest16_of(&c->key, parts, ARRAY_LEN(parts));
+    c->request = m->content;
+    c->has_key = true;
+    command_start(c, receive_run);
+}
