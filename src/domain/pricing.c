@@ -7,12 +7,12 @@ static struct str line_discount_text(const struct discount_rules *r, struct aren
     unsigned whole = r->line_percent_hundredths / 100, part = r->line_percent_hundredths % 100;
 
     if (part == 0)
-        return arena_printf(arena, "%u %% off a line from %lld pieces", whole,
+        return arena_printf(arena, "%u %% off a line of %lld or more", whole,
                             (long long)r->line_from_quantity);
     if (part % 10 == 0)
-        return arena_printf(arena, "%u.%u %% off a line from %lld pieces", whole, part / 10,
+        return arena_printf(arena, "%u.%u %% off a line of %lld or more", whole, part / 10,
                             (long long)r->line_from_quantity);
-    return arena_printf(arena, "%u.%02u %% off a line from %lld pieces", whole, part,
+    return arena_printf(arena, "%u.%02u %% off a line of %lld or more", whole, part,
                         (long long)r->line_from_quantity);
 }
 
