@@ -33,13 +33,19 @@ struct app_config app_fixture_config(void)
 
 void app_fixture_init(struct app_fixture *f, const struct app_config *config)
 {
+    app_fixture_init_bounded(f, config, 1000000);
+}
+
+void app_fixture_init_bounded(struct app_fixture *f, const struct app_config *config,
+                              uint64_t events_max)
+{
     struct event_log *log;
 
     memset(f, 0, sizeof(*f));
     manual_scheduler_init(&f->ms);
     seeded_random_init(&f->random, 1);
     capture_log_init(&f->log);
-    f->engine = memory_engine_create(1000000);
+    f->engine = memory_engine_create(events_max);
     store_virtual_init(&f->store, f->engine);
     arena_init(&f->arena, NULL, 0);
     f->app = app_create(config, &f->ms.scheduler, &f->store.port, &f->random.random, &f->log.log);

@@ -39,6 +39,8 @@ struct app_fixture {
 };
 
 void app_fixture_init(struct app_fixture *f, const struct app_config *config);
+void app_fixture_init_bounded(struct app_fixture *f, const struct app_config *config,
+                              uint64_t events_max);
 void app_fixture_deinit(struct app_fixture *f);
 struct app_config app_fixture_config(void); /* default, no audit, WIDGET-001 is added by init */
 

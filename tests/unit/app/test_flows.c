@@ -1,12 +1,12 @@
 /* Both flows through the whole app on virtual time. Each test is a story; its trace is what a reader
  * of the log would see. */
-#include <cmocka.h>
+#include "support/app_fixture.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "support/app_fixture.h"
+#include <cmocka.h>
 
 static int setup(void **state)
 {
