@@ -1,0 +1,609 @@
+/* The program: the only file that knows every concrete type.
+ *
+ * Life of a server
+ *
+ *   options -> parts built -> app loads -> demo -> listening
+ *                                                     | SIGTERM, SIGINT
+ *                                    draining: no new connections, no new commands
+ *                                                     | nothing in flight, or --drain is over
+ *                                    closing: store, timers, handles; the loop ends; exit 0
+ *
+ * A second signal ends the process at once, by its default action. SIGHUP rereads the tokens. What
+ * a drain that ran out of time left unfinished is delivered again at the next start, where the
+ * store remembers it.
+ */
+#include "orderly/app/app.h"
+#include "orderly/base/buf.h"
+#include "orderly/base/check.h"
+#include "orderly/base/list.h"
+#include "orderly/base/mem.h"
+#include "orderly/infra/api/api.h"
+#include "orderly/infra/http/http.h"
+#include "orderly/infra/loop/random_sodium.h"
+#include "orderly/infra/loop/scheduler_uv.h"
+#include "orderly/infra/loop/tcp.h"
+#include "orderly/infra/observe/log_lines.h"
+#include "orderly/infra/observe/log_pump.h"
+#include "orderly/infra/observe/loop_lag.h"
+#include "orderly/infra/options/options.h"
+#include "orderly/infra/store/memory.h"
+#include "orderly/infra/store/store_thread.h"
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+#include <uv.h>
+
+/* When a drain has run out of time: for the store to write what it has. */
+#define LEAVE_MS 2000
+#define LOG_AT_EXIT_MS 200
+/* Beside connections: store, log, pipes, the loop. */
+#define DESCRIPTORS_BESIDE 64
+
+extern char **environ;
+
+struct server {
+    struct options options;
+    struct str names[OPTIONS_LIST_MAX], origins[OPTIONS_LIST_MAX];
+    struct tcp_address address;
+
+    uv_loop_t loop;
+    struct log_lines log;
+    struct log_pump pump;
+    struct loop_lag lag;
+    struct scheduler_uv scheduler;
+    struct random_sodium random;
+    struct engine *engine;
+    struct store_thread *store;
+    struct app *app;
+    struct api *api;
+    struct http_server http;
+    struct tcp_listener *listener;
+
+    uv_signal_t on_term, on_int, on_hup;
+    uv_timer_t deadline; /* of the drain, then of the closing */
+    bool is_app_ready; /* it has loaded what it needs */
+    bool is_draining, is_closing;
+    bool is_app_drained, is_unconnected;
+    bool is_late; /* the drain ran out of time: leave without tidying up */
+    int exit_code;
+};
+
+/* ---- lines */
+
+static void say(struct server *s, enum log_level level, const char *event,
+                const struct log_field *fields, unsigned n)
+{
+    log_write(&s->log.log, level, event, fields, n);
+}
+
+static void say_one(struct server *s, enum log_level level, const char *event, const char *name,
+                    struct str value)
+{
+    const struct log_field field = { name, value };
+
+    say(s, level, event, &field, 1);
+}
+
+static void say_number(struct server *s, enum log_level level, const char *event, const char *name,
+                       uint64_t value)
+{
+    char text[24];
+    int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+
+    say_one(s, level, event, name, (struct str){ text, (size_t)n });
+}
+
+/* Whatever else is under way: this was the last line. */
+_Noreturn static void leave_now(struct server *s, int code)
+{
+    log_lines_flush_within(&s->log, LOG_AT_EXIT_MS);
+    _exit(code);
+}
+
+/* Wrong from the start: one line for people, no log. */
+__attribute__((format(printf, 1, 2))) static void complain(const char *fmt, ...)
+{
+    va_list args;
+
+    (void)fputs("orderly: ", stderr);
+    va_start(args, fmt);
+    (void)vfprintf(stderr, fmt, args);
+    va_end(args);
+    (void)fputc('\n', stderr);
+}
+
+/* ---- the end */
+
+static void close_handle(uv_handle_t *h)
+{
+    if (!uv_is_closing(h))
+        uv_close(h, NULL);
+}
+
+/* Nothing is left that could need the loop; it runs empty and uv_run returns. */
+static void on_store_closed(void *ctx)
+{
+    struct server *s = ctx;
+
+    scheduler_uv_close(&s->scheduler, NULL);
+    log_pump_close(&s->pump);
+    loop_lag_close(&s->lag);
+    close_handle((uv_handle_t *)&s->on_term);
+    close_handle((uv_handle_t *)&s->on_int);
+    close_handle((uv_handle_t *)&s->on_hup);
+    close_handle((uv_handle_t *)&s->deadline);
+}
+
+static void on_left_behind(uv_timer_t *timer)
+{
+    struct server *s = container_of(timer, struct server, deadline);
+
+    say(s, LOG_WARN, "closed_unfinished", NULL, 0);
+    leave_now(s, s->exit_code);
+}
+
+/* The store writes what it was given before it ends. */
+static void close_all(struct server *s)
+{
+    if (s->is_closing)
+        return;
+    s->is_closing = true;
+    ENSURE(uv_timer_start(&s->deadline, on_left_behind, LEAVE_MS, 0) == 0);
+    store_thread_close(s->store, on_store_closed, s);
+}
+
+static void close_when_drained(struct server *s)
+{
+    if (s->is_app_drained && s->is_unconnected)
+        close_all(s);
+}
+
+static void on_app_drained(void *ctx)
+{
+    struct server *s = ctx;
+
+    s->is_app_drained = true;
+    close_when_drained(s);
+}
+
+static void on_listener_closed(void *ctx)
+{
+    struct server *s = ctx;
+
+    s->is_unconnected = true;
+    close_when_drained(s);
+}
+
+static void on_drain_over(uv_timer_t *timer)
+{
+    struct server *s = container_of(timer, struct server, deadline);
+
+    say_number(s, LOG_WARN, "drain_over", "connections", s->http.counters.connections_open);
+    s->is_late = true;
+    http_server_close(&s->http);
+    close_all(s);
+}
+
+static void drain(struct server *s)
+{
+    if (s->is_draining)
+        return;
+    s->is_draining = true;
+    ENSURE(uv_timer_start(&s->deadline, on_drain_over, (uint64_t)s->options.drain_ms, 0) == 0);
+    if (s->listener)
+        tcp_listener_close(s->listener, on_listener_closed, s);
+    else
+        s->is_unconnected = true;
+    http_server_drain(&s->http);
+    if (s->is_app_ready) {
+        app_drain(s->app, on_app_drained, s);
+    } else {
+        s->is_app_drained = true;
+        close_when_drained(s);
+    }
+}
+
+static void on_end_signal(uv_signal_t *handle, int number)
+{
+    struct server *s = handle->data;
+    struct sigaction by_default = { .sa_handler = SIG_DFL };
+
+    say_one(s, LOG_INFO, "draining", "signal", str_of(number == SIGINT ? "SIGINT" : "SIGTERM"));
+    /* Set behind libuv's back on purpose: a second signal works even if the loop is stuck. */
+    (void)sigaction(SIGTERM, &by_default, NULL);
+    (void)sigaction(SIGINT, &by_default, NULL);
+    drain(s);
+}
+
+static void on_hup_signal(uv_signal_t *handle, int number)
+{
+    struct server *s = handle->data;
+    struct str why = STR_NONE;
+
+    (void)number;
+    if (!s->options.token_file[0])
+        return;
+    if (api_reload_tokens(s->api, &why) == ERR_OK)
+        say(s, LOG_INFO, "tokens_reread", NULL, 0);
+    else
+        say_one(s, LOG_ERROR, "tokens_kept", "why", why);
+}
+
+/* The store does not know what it has written: nothing may be answered any more. */
+static void on_store_fatal(void *ctx, enum err why)
+{
+    struct server *s = ctx;
+
+    say_one(s, LOG_ERROR, "store_failed", "why", str_of(err_text(why)));
+    leave_now(s, EX_IOERR);
+}
+
+/* ---- the beginning */
+
+static void give_up(struct server *s, int code)
+{
+    s->exit_code = code;
+    drain(s);
+}
+
+/* The first line is for programs, the others are to be pasted. */
+static void print_greeting(struct server *s)
+{
+    char where[TCP_ADDRESS_TEXT_MAX], host[TCP_ADDRESS_TEXT_MAX];
+    const char *token = s->options.token_file[0] ? " -H \"Authorization: Bearer $TOKEN\"" : "";
+    struct tcp_address bound;
+
+    tcp_listener_address(s->listener, &bound);
+    tcp_address_format(&bound, where);
+    if (s->address.is_any)
+        (void)snprintf(host, sizeof(host), "localhost:%u", tcp_listener_port(s->listener));
+    else
+        (void)snprintf(host, sizeof(host), "%s", where);
+    (void)printf("listening on http://%s\n\n", where);
+    if (s->options.demo)
+        (void)printf(
+            "  curl%s http://%s/orders --json '{\"customerId\":\"me\",\"items\":[{\"sku\":"
+            "\"WIDGET-001\",\"quantity\":2}],\"shippingAddress\":{\"street\":\"1 Main "
+            "St\",\"city\":\"Springfield\",\"postalCode\":\"62701\",\"country\":\"US\"}}'\n",
+            token, host);
+    else
+        (void)printf("  curl%s http://%s/products --json '{\"sku\":\"WIDGET-001\",\"name\":"
+                     "\"Widget\",\"price\":19.99,\"currency\":\"USD\",\"stockQuantity\":100}'\n",
+                     token, host);
+    (void)printf("  curl%s 'http://%s/orders?customerId=me'\n", token, host);
+    (void)printf("  curl%s 'http://%s/events?limit=10'\n\n", token, host);
+    (void)fflush(stdout);
+}
+
+static void on_accept_failed(void *ctx, uint64_t count, const char *why)
+{
+    struct server *s = ctx;
+    char text[24];
+    int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)count);
+    const struct log_field fields[] = {
+        { "count", { text, (size_t)n } },
+        { "why", str_of(why) },
+    };
+
+    say(s, LOG_ERROR, "accept_failed", fields, ARRAY_LEN(fields));
+}
+
+static void listen_now(struct server *s)
+{
+    char where[TCP_ADDRESS_TEXT_MAX];
+    struct tcp_address bound;
+
+    s->listener = tcp_listener_create(&(struct tcp_listener_config){
+        .loop = &s->loop,
+        .acceptor = http_server_acceptor(&s->http),
+        .on_accept_failed = on_accept_failed,
+        .ctx = s,
+    });
+    if (tcp_listener_start(s->listener, &s->address) != ERR_OK) {
+        complain("can't listen on %s: %s", s->options.listen, tcp_listener_error(s->listener));
+        give_up(s, EX_UNAVAILABLE);
+        return;
+    }
+    tcp_listener_address(s->listener, &bound);
+    tcp_address_format(&bound, where);
+    {
+        const struct log_field fields[] = {
+            { "version", STR(ORDERLY_VERSION) },
+            { "address", str_of(where) },
+            { "store", STR("memory") },
+            { "access", s->options.token_file[0] ? STR("tokens") : STR("everybody on this host") },
+        };
+
+        say(s, LOG_INFO, "listening", fields, ARRAY_LEN(fields));
+    }
+    print_greeting(s);
+}
+
+static void on_demo_ready(void *ctx, enum err status)
+{
+    struct server *s = ctx;
+
+    if (s->is_draining)
+        return;
+    if (status != ERR_OK) {
+        say_one(s, LOG_ERROR, "demo_failed", "why", str_of(err_text(status)));
+        give_up(s, EX_IOERR);
+        return;
+    }
+    listen_now(s);
+}
+
+static void on_app_ready(void *ctx, enum err status)
+{
+    struct server *s = ctx;
+
+    if (s->is_draining)
+        return;
+    s->is_app_ready = status == ERR_OK;
+    if (status != ERR_OK) {
+        say_one(s, LOG_ERROR, "start_failed", "why", str_of(err_text(status)));
+        give_up(s, EX_IOERR);
+    } else if (s->options.demo) {
+        app_add_demo(s->app, on_demo_ready, s);
+    } else {
+        listen_now(s);
+    }
+}
+
+/* As many descriptors as the system allows: the limit on connections is ours to keep. */
+static void raise_descriptors(struct server *s)
+{
+    uint64_t wanted = s->options.http.connections_max + DESCRIPTORS_BESIDE;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    if (limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+        (void)getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < wanted)
+        say_number(s, LOG_WARN, "few_descriptors", "limit", limit.rlim_cur);
+}
+
+static void watch_signal(struct server *s, uv_signal_t *handle, int number, uv_signal_cb cb)
+{
+    ENSURE(uv_signal_init(&s->loop, handle) == 0);
+    handle->data = s;
+    ENSURE(uv_signal_start(handle, cb, number) == 0);
+}
+
+/* Everything that can be wrong before anything is built. Returns an exit code, 0 to go on. */
+static int check(struct server *s)
+{
+    if (tcp_address_parse(str_of(s->options.listen), &s->address) != ERR_OK) {
+        complain("listen: '%s': must be ADDRESS:PORT, such as 127.0.0.1:8080, [::1]:0, *:80",
+                 s->options.listen);
+        return EX_CONFIG;
+    }
+    if (!s->address.is_loopback && !s->options.token_file[0]) {
+        complain("listen: %s can be reached from other hosts, so --token-file is needed; without "
+                 "one the server listens on loopback only",
+                 s->options.listen);
+        return EX_CONFIG;
+    }
+    return 0;
+}
+
+static void build(struct server *s)
+{
+    struct http_config http = { .clock = &s->scheduler.port };
+
+    s->engine = memory_engine_create(s->options.memory_events_max);
+    s->store = store_thread_create(&s->loop, s->engine, on_store_fatal, s);
+    s->app = app_create(&s->options.app, &s->scheduler.port, store_thread_port(s->store),
+                        &s->random.port, &s->log.log);
+    s->api = api_create(&(struct api_config){
+        .app = s->app,
+        .log = &s->log.log,
+        .version = STR(ORDERLY_VERSION),
+        .origins = s->origins,
+        .n_origins = options_list(s->options.origins, s->origins, OPTIONS_LIST_MAX),
+        .loop_lag = &s->lag.histogram,
+    });
+    http.limits = s->options.http;
+    http.handler = api_handler(s->api);
+    http.checks_host = s->address.is_loopback;
+    http.hosts = s->names;
+    http.n_hosts = options_list(s->options.names, s->names, OPTIONS_LIST_MAX);
+    random_fill(&s->random.port, &http.map_key, sizeof(http.map_key));
+    http_server_init(&s->http, &http);
+    api_attach(s->api, &s->http);
+}
+
+static void unbuild(struct server *s)
+{
+    http_server_deinit(&s->http);
+    api_destroy(s->api);
+    app_destroy(s->app);
+    memory_engine_destroy(s->engine);
+}
+
+static int run_server(struct server *s, struct str unknown_variables)
+{
+    struct str why = STR_NONE;
+
+    if (random_sodium_init(&s->random) != ERR_OK) {
+        complain("this system has no source of randomness");
+        return EX_OSERR;
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+    ENSURE(uv_loop_init(&s->loop) == 0);
+    loop_lag_init(&s->lag, &s->loop);
+    log_lines_init(&s->log, STDERR_FILENO, s->options.log_level, NULL, NULL);
+    log_pump_init(&s->pump, &s->loop, &s->log);
+    scheduler_uv_init(&s->scheduler, &s->loop);
+    ENSURE(uv_timer_init(&s->loop, &s->deadline) == 0);
+    watch_signal(s, &s->on_term, SIGTERM, on_end_signal);
+    watch_signal(s, &s->on_int, SIGINT, on_end_signal);
+    watch_signal(s, &s->on_hup, SIGHUP, on_hup_signal);
+    raise_descriptors(s);
+    if (unknown_variables.n)
+        say_one(s, LOG_WARN, "unknown_variables", "names", unknown_variables);
+    build(s);
+
+    if (s->options.token_file[0] &&
+        api_load_tokens(s->api, s->options.token_file, &why) != ERR_OK) {
+        complain("token-file: " STR_FMT, STR_ARG(why));
+        give_up(s, EX_CONFIG);
+    } else {
+        app_start(s->app, on_app_ready, s);
+    }
+    ENSURE(uv_run(&s->loop, UV_RUN_DEFAULT) == 0);
+    ENSURE(uv_loop_close(&s->loop) == 0);
+
+    if (s->is_late)
+        leave_now(s, s->exit_code);
+    say(s, LOG_INFO, "stopped", NULL, 0);
+    unbuild(s);
+    log_lines_flush_within(&s->log, LOG_AT_EXIT_MS);
+    log_lines_deinit(&s->log);
+    random_sodium_deinit(&s->random);
+    return s->exit_code;
+}
+
+/* ---- commands */
+
+struct command_line {
+    const char *name, *what;
+    int (*run)(unsigned n_args, char *const *args);
+};
+static const struct command_line command_lines[];
+
+static void print(struct str text)
+{
+    (void)fwrite(text.p, 1, text.n, stdout);
+}
+
+static int help_serve(void)
+{
+    struct buf help = { 0 };
+
+    print(STR("usage: orderly serve [--FLAG VALUE | --set KEY=VALUE]…\n"
+              "\n"
+              "Takes orders over HTTP and carries them through payment, stock and shipping.\n"
+              "\n"
+              "Each line below is one option, with what holds where nothing is said. Those with\n"
+              "two dashes are flags; all of them can be given as\n"
+              "\n"
+              "  --set payment.timeout=10m        on the command line\n"
+              "  ORDERLY_PAYMENT_TIMEOUT=10m      in the environment\n"
+              "  payment.timeout = 10m            as a line of the file that --config names\n"
+              "\n"
+              "A flag wins over the environment, the environment over the file. Times have a unit\n"
+              "(500ms, 10s, 30m, 2h, 1d), sizes may have one (64KiB, 1MiB, 1GiB).\n"));
+    options_print_help(&help);
+    print(buf_str(&help));
+    buf_deinit(&help);
+    print(STR("\n"
+              "Examples\n"
+              "  orderly serve --demo\n"
+              "  orderly serve --listen 127.0.0.1:0 --set simulators.payments.mode=wait\n"
+              "  orderly serve --listen '*:8080' --token-file /etc/orderly/tokens\n"
+              "\n"
+              "Signals\n"
+              "  SIGTERM, SIGINT   accept nothing more, finish what is in progress, exit 0;\n"
+              "                    a second one ends the server at once\n"
+              "  SIGHUP            read the token file again\n"
+              "\n"
+              "Exit codes\n"
+              "  0   ended as asked           69  can't listen on the address\n"
+              "  64  wrong command line       74  the store failed\n"
+              "  78  wrong configuration      71  the system lacks something\n"));
+    return 0;
+}
+
+static int run_serve(unsigned n_args, char *const *args)
+{
+    struct server *s = mem_zalloc(sizeof(*s));
+    struct buf complaints = { 0 }, warnings = { 0 };
+    int code = 0;
+
+    switch (options_read(&s->options, n_args, args, environ, &complaints, &warnings)) {
+    case OPTIONS_HELP:
+        code = help_serve();
+        break;
+    case OPTIONS_USAGE:
+        code = EX_USAGE;
+        break;
+    case OPTIONS_CONFIG:
+        code = EX_CONFIG;
+        break;
+    case OPTIONS_OK:
+        code = check(s);
+        if (code == 0)
+            code = run_server(s, buf_str(&warnings));
+        break;
+    }
+    if (complaints.n)
+        (void)fwrite(complaints.p, 1, complaints.n, stderr);
+    buf_deinit(&complaints);
+    buf_deinit(&warnings);
+    mem_free(s);
+    return code;
+}
+
+static int run_version(unsigned n_args, char *const *args)
+{
+    (void)n_args;
+    (void)args;
+    (void)printf("orderly %s\n", ORDERLY_VERSION);
+    return 0;
+}
+
+static void print_overview(FILE *to)
+{
+    (void)fputs("orderly: an order server whose whole life is events\n"
+                "\n"
+                "usage: orderly COMMAND [OPTIONS]\n"
+                "\n",
+                to);
+    for (const struct command_line *c = command_lines; c->name; c++)
+        (void)fprintf(to, "  %-10s%s\n", c->name, c->what);
+    (void)fputs("\n"
+                "'orderly serve --demo' is a good start; 'orderly help serve' lists its options.\n",
+                to);
+}
+
+static int run_help(unsigned n_args, char *const *args)
+{
+    if (n_args && strcmp(args[0], "serve") == 0)
+        return help_serve();
+    print_overview(stdout);
+    return 0;
+}
+
+static const struct command_line command_lines[] = {
+    { "serve", "take orders over HTTP", run_serve },
+    { "help", "say this, or with 'serve' behind it what that can be told", run_help },
+    { "version", "say which version this is", run_version },
+    { NULL, NULL, NULL },
+};
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "";
+
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        name = "help";
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+        name = "version";
+    for (const struct command_line *c = command_lines; c->name; c++)
+        if (strcmp(c->name, name) == 0)
+            return c->run((unsigned)argc - 2, argv + 2);
+    if (name[0] == 0) {
+        print_overview(stderr);
+        return EX_USAGE;
+    }
+    complain("there is no command '%s'; 'orderly help' lists them", name);
+    return EX_USAGE;
+}
