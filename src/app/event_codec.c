@@ -163,7 +163,7 @@ void event_encode(const struct event *e, struct buf *out)
 {
     const struct event_info *info = &event_infos[e->type];
     size_t room = event_room(e);
-    uint8_t *start = (uint8_t *)buf_reserve(out, room), *at = start;
+    uint8_t *start = (uint8_t *)buf_reserve(out, room), *at = start, *n_fields;
     unsigned flags =
         (uuid_is_nil(e->cause.u) ? 0u : EVENT_FLAG_CAUSE) | (e->user_id.n ? EVENT_FLAG_USER : 0u) |
         (e->traceparent.n ? EVENT_FLAG_TRACE : 0u) | (e->message_id.n ? EVENT_FLAG_MESSAGE : 0u) |
@@ -194,12 +194,15 @@ void event_encode(const struct event *e, struct buf *out)
     if (flags & EVENT_FLAG_RAW)
         at = row_put_text(at, e->raw_payload);
 
+    n_fields = at++;
+    *n_fields = 0;
     for (const struct event_field *f = info->fields; f->field; f++) {
         uint8_t *end = put_value(at + 1, &e->p, f->field);
 
         if (end != at + 1) {
             *at = (uint8_t)f->field;
             at = end;
+            ++*n_fields;
         }
     }
     ENSURE((size_t)(at - start) <= room);
@@ -371,7 +374,7 @@ static void read_fields(struct bytes_reader *r, struct event *out, struct arena 
     const struct event_field *next = info->fields;
     uint64_t seen = 0;
 
-    while (!r->bad && r->at < r->end) {
+    for (unsigned n = bytes_read_u8(r); n > 0 && !r->bad; n--) {
         unsigned field = bytes_read_u8(r);
 
         if (field == FIELD_NONE || field >= FIELD_COUNT || (seen & (UINT64_C(1) << field))) {

@@ -2,7 +2,7 @@
  *
  * row = format(1) type(2) payload version(2) verdict(1) handled_by(1) flags(1) stream(1 + id)
  *       lane(16) sequence(8) event id(16) occurred_at_ms(8) [cause(16)] [texts]
- *       { field number(1) value }*
+ *       count of fields(1) { field number(1) value }*
  *
  * Integers are big endian; empty fields are left out. The position is the row's key and not in the
  * row. Any thread. */
