@@ -72,7 +72,7 @@ struct http_conn {
     struct http_buf out;     /* next to be written */
     struct http_buf writing; /* handed to the transport */
     int64_t progress_ms;
-    size_t unsent_seen;
+    size_t unconfirmed_seen;
 
     struct wheel_node read_timer, write_timer;
     enum conn_wait wait;

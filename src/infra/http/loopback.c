@@ -76,6 +76,7 @@ static const struct transport_ops ops = {
     .try_write = try_write,
     .write = write_all,
     .unsent = unsent,
+    .unconfirmed = unsent,
     .set_reading = set_reading,
     .shutdown = shut,
     .close = close_transport,

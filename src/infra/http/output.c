@@ -81,9 +81,9 @@ static void write_later(struct http_conn *c)
     c->writing = c->out;
     c->out = (struct http_buf){ 0 };
     c->progress_ms = server_now_ms(s);
-    c->unsent_seen = buf_len(&c->writing);
     wheel_set(&s->wheel, &c->write_timer, c->progress_ms + STALL_LOOK_MS);
-    c->transport->ops->write(c->transport, c->writing.p + c->writing.start, c->unsent_seen);
+    c->transport->ops->write(c->transport, c->writing.p + c->writing.start, buf_len(&c->writing));
+    c->unconfirmed_seen = c->transport->ops->unconfirmed(c->transport);
 }
 
 void output_write(struct http_conn *c)
@@ -121,10 +121,10 @@ void output_on_stall_timer(struct wheel_node *n)
     struct http_server *s = c->server;
     int64_t now_ms = server_now_ms(s);
     int64_t end_ms;
-    size_t unsent = c->transport->ops->unsent(c->transport);
+    size_t unconfirmed = c->transport->ops->unconfirmed(c->transport);
 
-    if (unsent != c->unsent_seen) {
-        c->unsent_seen = unsent;
+    if (unconfirmed != c->unconfirmed_seen) {
+        c->unconfirmed_seen = unconfirmed;
         c->progress_ms = now_ms;
         conn_mark_dirty(c); /* there may be room to read on */
     }

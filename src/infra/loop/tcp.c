@@ -1,7 +1,9 @@
 #include "orderly/infra/loop/tcp.h"
 #include "orderly/base/list.h"
 #include "orderly/base/mem.h"
+#include <linux/sockios.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 
 #define FAILURES_TOLD_MS 1000
 
@@ -140,6 +142,18 @@ static size_t transport_unsent(const struct transport *t)
     return uv_stream_get_write_queue_size((const uv_stream_t *)&conn_of(t)->handle);
 }
 
+static size_t transport_unconfirmed(const struct transport *t)
+{
+    int in_system = 0;
+    uv_os_fd_t fd;
+
+    /* The system takes megabytes at once and says that there is room again when a third of it is
+     * free: a slow reader's progress is seen in its queue only. */
+    if (uv_fileno((const uv_handle_t *)&conn_of(t)->handle, &fd) == 0)
+        (void)ioctl(fd, SIOCOUTQ, &in_system);
+    return transport_unsent(t) + (size_t)in_system;
+}
+
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
     struct tcp_conn *c = handle->data;
@@ -190,6 +204,7 @@ static const struct transport_ops ops = {
     .try_write = transport_try_write,
     .write = transport_write,
     .unsent = transport_unsent,
+    .unconfirmed = transport_unconfirmed,
     .set_reading = transport_set_reading,
     .shutdown = transport_shutdown,
     .close = transport_close,

@@ -27,6 +27,9 @@ struct transport_ops {
     void (*write)(struct transport *t, const char *p, size_t n);
     /* Bytes of the asynchronous write that the system has not taken yet. */
     size_t (*unsent)(const struct transport *t);
+    /* Bytes that the peer has not confirmed, those in the system's buffers included: while this
+     * changes, a slow peer is alive. */
+    size_t (*unconfirmed)(const struct transport *t);
     void (*set_reading)(struct transport *t, bool on);
     /* Tells the peer that no more bytes come. Reading goes on. Not while a write is under way. */
     void (*shutdown)(struct transport *t);
