@@ -25,15 +25,17 @@ struct order_query {
     bool refund_due;                /* only those */
     bool has_unsettled_before;      /* only orders that are unsettled since … */
     int64_t unsettled_before_ms;    /* … this time or longer; newest `since` first */
-    bool has_after;                 /* go on behind this one (the last seen) */
+    bool has_after;                 /* go on behind this one (the last seen) … */
     struct order_id after;
-    unsigned limit; /* 1..QUERY_LIMIT_MAX */
+    int64_t after_since_ms; /* … whose `since` was this (has_unsettled_before) */
+    unsigned limit;         /* 1..QUERY_LIMIT_MAX */
 };
 struct order_page {
     struct order **orders; /* order_page_deinit */
     unsigned n;
     bool has_more;
     struct order_id next; /* has_more: the `after` to go on with */
+    int64_t next_since_ms;
 };
 MUST_CHECK enum err query_orders(const struct store_view *v, struct arena *a,
                                  const struct order_query *q, struct order_page *out);

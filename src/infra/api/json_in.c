@@ -492,7 +492,8 @@ bool json_in_object(struct json_in *in, struct yyjson_val *v, const struct json_
                 *(struct json_text *)(void *)((char *)out + f->offset) =
                     (struct json_text){ .is_set = true, .is_null = true };
         } else if (seen & bit) {
-            json_in_fault(in, &path, "is there twice, as %s and as %s", f->name, f->alias);
+            json_in_fault(in, &path, "is there twice, as %s and as %s", f->name,
+                          f->alias ? f->alias : f->name);
         } else {
             seen |= bit;
             (void)json_in_value(in, value, &path, f, (char *)out + f->offset);

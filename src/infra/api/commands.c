@@ -1,0 +1,321 @@
+#include "commands.h"
+#include "fields.h"
+#include "render.h"
+
+#define SAME_PLACE(member)                                                                         \
+    _Static_assert(offsetof(struct command_call, u.member) ==                                      \
+                       offsetof(struct command_call, u.command),                                   \
+                   "a command starts with struct command")
+SAME_PLACE(create_cart.command);
+SAME_PLACE(change_cart.command);
+SAME_PLACE(convert_cart.command);
+SAME_PLACE(checkout_cart.command);
+SAME_PLACE(place_order.command);
+SAME_PLACE(order.command);
+SAME_PLACE(shipment.command);
+SAME_PLACE(add_product.command);
+SAME_PLACE(change_product.command);
+SAME_PLACE(receive_message.command);
+SAME_PLACE(change_settings.command);
+
+/* ---- the way back: reply to answer ----------------------------------------------------------- */
+
+static struct str default_detail(enum reply_code code)
+{
+    switch (code) {
+    case REPLY_VALIDATION:
+        return STR("The request needs your attention.");
+    case REPLY_EMPTY_CART:
+        return STR("The cart is empty.");
+    case REPLY_UNKNOWN_PRODUCT:
+        return STR("A product is not in the catalogue.");
+    case REPLY_NOT_FOUND:
+        return STR("There is no such resource.");
+    case REPLY_CART_CONVERTED:
+        return STR("The cart was converted and can't be changed.");
+    case REPLY_PRICE_CHANGED:
+        return STR("A price differs from the catalogue's.");
+    case REPLY_DUPLICATE_SKU:
+        return STR("A product with this sku is there already.");
+    case REPLY_ILLEGAL_STATE:
+        return STR("The command is not legal in this state.");
+    case REPLY_NOT_CONFIRMED:
+        return STR("The shipment is not confirmed yet.");
+    case REPLY_PAYMENT_TAKEN:
+        return STR("The payment belongs to another order.");
+    case REPLY_IDEMPOTENCY_IN_FLIGHT:
+        return STR("The first request with this Idempotency-Key is still in flight.");
+    case REPLY_PRECONDITION_FAILED:
+        return STR("The resource has changed since; read it again.");
+    case REPLY_IDEMPOTENCY_MISMATCH:
+        return STR("This key was used for another request.");
+    case REPLY_OVERLOADED:
+        return STR("The server has too much to do; try again.");
+    case REPLY_DISK_FULL:
+        return STR("The disk is full; reading goes on.");
+    case REPLY_SHUTTING_DOWN:
+        return STR("The server is shutting down.");
+    case REPLY_OK:
+    case REPLY_CREATED:
+    case REPLY_ACCEPTED:
+    case REPLY_COUNT:
+        break;
+    }
+    return STR_NONE;
+}
+
+static void render_failure(struct command_call *cc, const struct reply *r, struct json_out *o)
+{
+    struct call *c = cc->call;
+    struct answer *answer = &cc->u.command.answer;
+    struct str legal[ORDER_INPUT_COUNT + ARRAY_LEN(r->legal_text)];
+    struct problem p = {
+        .status = reply_status(r->code),
+        .code = str_of(reply_code_text(r->code)),
+        .detail = r->detail.n ? r->detail : default_detail(r->code),
+        .faults = r->faults,
+        .n_faults = r->n_faults,
+        .legal = legal,
+    };
+
+    if (r->code == REPLY_VALIDATION && r->detail.n == 0 && r->n_faults)
+        p.detail = arena_printf(&c->req->arena, "%u field%s your attention", r->n_faults,
+                                r->n_faults == 1 ? " needs" : "s need");
+    if (r->code == REPLY_ILLEGAL_STATE) {
+        p.state = r->status;
+        p.has_legal = true;
+        for (unsigned i = 0; i < ORDER_INPUT_COUNT; i++) {
+            if (r->legal & 1u << i)
+                legal[p.n_legal++] = str_of(order_input_name((enum order_input)i));
+        }
+        for (unsigned i = 0; i < ARRAY_LEN(r->legal_text) && r->legal_text[i]; i++)
+            legal[p.n_legal++] = str_of(r->legal_text[i]);
+    }
+    p.request_id = call_request_id(c);
+    render_problem(o, &p);
+    answer->content_type = CALL_TYPE_PROBLEM;
+    answer->retry_after_s = r->retry_after_s;
+    if (answer->retry_after_s == 0 && (p.status == 503 || r->code == REPLY_IDEMPOTENCY_IN_FLIGHT))
+        answer->retry_after_s = 1;
+}
+
+/* Where the created thing is found. */
+static struct str location_of(struct call *c, const char *folder, struct str id)
+{
+    return call_location(c, "/%s/" STR_FMT, folder, STR_ARG(id));
+}
+
+static void render_success(struct command_call *cc, const struct reply *r, struct json_out *o)
+{
+    struct call *c = cc->call;
+    struct arena *a = &c->req->arena;
+    struct answer *answer = &cc->u.command.answer;
+    bool is_new = r->code == REPLY_CREATED;
+    char text[UUID_TEXT_LEN];
+
+    answer->content_type = CALL_TYPE_JSON;
+    if (r->order) {
+        render_order(o, r->order);
+        answer->etag = etag_of(a, r->order->sequence);
+        if (is_new) {
+            uuid_format(r->order->body->id.u, text);
+            answer->location = location_of(c, "orders", (struct str){ text, sizeof(text) });
+        }
+    } else if (r->cart) {
+        render_cart(o, r->cart);
+        answer->etag = etag_of(a, r->cart->sequence);
+        if (is_new) {
+            uuid_format(r->cart->id.u, text);
+            answer->location = location_of(c, "carts", (struct str){ text, sizeof(text) });
+        }
+    } else if (r->product && r->stock) {
+        render_product(o, r->product, r->stock);
+        answer->etag = etag_of(a, r->product_position);
+        if (is_new)
+            answer->location = location_of(c, "products", sku_str(&r->product->sku));
+    } else if (r->shipment) {
+        render_shipment(o, &r->shipment_id, r->shipment);
+    } else if (r->message_id.n) {
+        json_open(o, '{');
+        JSON_KEY(o, "messageId");
+        json_str(o, r->message_id);
+        JSON_KEY(o, "position");
+        json_u64(o, r->position);
+        json_close(o, '}');
+    } else {
+        json_raw_str(o, cc->plain_body);
+    }
+}
+
+static void command_render(struct command *command, const struct reply *r)
+{
+    struct command_call *cc = container_of(command, struct command_call, u.command);
+    struct json_out *o = call_out(cc->call);
+
+    command->answer = (struct answer){ .status = reply_status(r->code) };
+    if (command->answer.status < 400)
+        render_success(cc, r, o);
+    else
+        render_failure(cc, r, o);
+    command->answer.body = json_out_take(o, &cc->call->req->arena);
+}
+
+static void command_done(struct command *command)
+{
+    struct command_call *cc = container_of(command, struct command_call, u.command);
+    const struct answer *answer = &command->answer;
+    struct call_extra extra = { .etag = answer->etag, .location = answer->location };
+    char seconds[12];
+
+    if (command->is_replayed) {
+        extra.header = "Idempotent-Replayed";
+        extra.value = "true";
+    } else if (answer->retry_after_s) {
+        snprintf(seconds, sizeof(seconds), "%u", answer->retry_after_s);
+        extra.header = "Retry-After";
+        extra.value = seconds;
+    }
+    call_send(cc->call, answer->status, answer->content_type, answer->body, &extra);
+}
+
+/* ---- the way in ------------------------------------------------------------------------------ */
+
+static void read_key(struct command_call *cc)
+{
+    struct call *c = cc->call;
+    struct command *command = &cc->u.command;
+    struct str value, key;
+    struct str parts[3 + ROUTE_PARAMS_MAX];
+
+    if (c->req->method != HTTP_METHOD_POST || !call_header(c, "Idempotency-Key", &value))
+        return;
+    if (http_request_header_count(c->req, STR("Idempotency-Key")) != 1 ||
+        !field_idempotency_key(value, &c->req->arena, &key)) {
+        call_fault(&cc->in, "Idempotency-Key", "must be 1 to 255 visible ASCII characters");
+        return;
+    }
+    parts[0] = text_id_str(&c->caller);
+    parts[1] = key;
+    digest16_of(&command->key, parts, 2);
+    parts[0] = str_of(http_method_name(c->req->method));
+    parts[1] = str_of(c->route->pattern);
+    memcpy(&parts[2], c->params, sizeof(c->params));
+    parts[2 + ROUTE_PARAMS_MAX] = c->req->body;
+    digest16_of(&command->request, parts, ARRAY_LEN(parts));
+    command->has_key = true;
+}
+
+/* Before the body is parsed, which happens in place. */
+static void read_fields(struct command_call *cc)
+{
+    struct call *c = cc->call;
+    struct command *command = &cc->u.command;
+    struct str value;
+
+    if (call_header(c, "X-User-Id", &value)) {
+        if (field_user_id(value))
+            command->user_id = value;
+        else
+            call_fault(&cc->in, "X-User-Id", "must be 1 to 64 printable ASCII characters");
+    }
+    if (call_header(c, "traceparent", &value) && field_is_traceparent(value))
+        command->traceparent = value;
+    if (call_header(c, "If-Match", &value) && !field_if_match(value, command))
+        call_fault(&cc->in, "If-Match", "must be * or at most 8 entity tags");
+    read_key(cc);
+}
+
+struct command_call *command_open_raw(struct call *c, enum command_body body,
+                                      struct yyjson_val **root)
+{
+    struct command_call *cc;
+    struct str type = STR_NONE, why;
+
+    if (c->req->body.n && (!call_header(c, "Content-Type", &type) || !field_is_json(type))) {
+        call_problem(c, 415, "unsupported_media_type",
+                     "The body must be application/json in UTF-8.");
+        return NULL;
+    }
+    cc = arena_zalloc(&c->req->arena, sizeof(*cc));
+    cc->call = c;
+    cc->in.arena = &c->req->arena;
+    cc->u.command.app = c->app;
+    cc->u.command.arena = &c->req->arena;
+    cc->u.command.render = command_render;
+    cc->u.command.done = command_done;
+    read_fields(cc);
+    *root = NULL;
+    if (c->req->body.n == 0 && body == COMMAND_BODY_OPTIONAL)
+        return cc;
+    *root = json_in_parse(&cc->in, c->req->body, &why);
+    if (!*root) {
+        struct problem p = { .status = 400, .code = STR("malformed_json"), .detail = why };
+
+        call_problem_with(c, &p, NULL);
+        return NULL;
+    }
+    return cc;
+}
+
+struct command_call *command_open(struct call *c, const struct json_shape *shape, void *out,
+                                  enum command_body body)
+{
+    struct yyjson_val *root;
+    struct command_call *cc = command_open_raw(c, body, &root);
+
+    memset(out, 0, shape->size);
+    if (cc && root)
+        (void)json_in_object(&cc->in, root, NULL, shape, out);
+    return cc;
+}
+
+const struct json_shape command_nothing = { .size = sizeof(struct nothing_in) };
+
+bool command_is_refused(struct command_call *cc)
+{
+    if (cc->in.n_faults == 0)
+        return false;
+    call_refuse(cc->call, &cc->in);
+    return true;
+}
+
+struct text_id command_text_id(const struct json_text *t)
+{
+    struct text_id id = { .n = 0 };
+
+    if (t->is_set && !text_id_parse(t->text, &id))
+        id.n = 0; /* a fault was told; the command will not run */
+    return id;
+}
+
+struct sku command_sku(const struct json_text *t)
+{
+    struct sku sku = { .n = 0 };
+
+    if (t->is_set && !sku_parse(t->text, &sku))
+        sku.n = 0;
+    return sku;
+}
+
+/* ---- addresses ------------------------------------------------------------------------------- */
+
+static const struct json_field address_fields[] = {
+#define X(member, json, alias_, min_, max_, required)                                              \
+    { .name = json,                                                                                \
+      .alias = alias_,                                                                             \
+      .kind = JSON_TEXT,                                                                           \
+      .is_required = required,                                                                     \
+      .offset = offsetof(struct address_in, member),                                               \
+      .min = min_,                                                                                 \
+      .max = max_ },
+    ADDRESS_FIELD_MAP(X)
+#undef X
+};
+const struct json_shape address_shape = JSON_SHAPE(struct address_in, address_fields);
+
+void address_of(const struct address_in *in, struct address *out)
+{
+#define X(member, json, alias, min, max, required) out->member = in->member.text;
+    ADDRESS_FIELD_MAP(X)
+#undef X
+}
