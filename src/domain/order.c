@@ -124,8 +124,7 @@ static enum order_status status_said(enum event_type type)
 static struct order_effect *effect_of(struct order *o, enum effect_kind kind,
                                       const struct text_id *id, bool is_own)
 {
-    struct order_effect *e =
-        (struct order_effect *)(uintptr_t)order_find_effect(o, kind, text_id_str(id));
+    struct order_effect *e = (struct order_effect *)order_find_effect(o, kind, text_id_str(id));
     unsigned max = ORDER_EFFECTS_MAX + (is_own ? ORDER_OWN_EFFECTS_MAX : 0);
 
     if (!e && o->n_effects < max) {

@@ -25,7 +25,7 @@ static struct str text_copy(struct str s)
 
 static void text_free(struct str s)
 {
-    mem_free((char *)(uintptr_t)s.p);
+    mem_free((char *)s.p);
 }
 
 struct order *order_clone(const struct order *o)

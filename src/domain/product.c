@@ -3,8 +3,8 @@
 
 void product_deinit(struct product *p)
 {
-    mem_free((char *)(uintptr_t)p->name.p);
-    mem_free((char *)(uintptr_t)p->description.p);
+    mem_free((char *)p->name.p);
+    mem_free((char *)p->description.p);
     *p = (struct product){ 0 };
 }
 
@@ -14,7 +14,7 @@ static void product_set_text(struct str *text, struct str value)
 
     if (copy)
         memcpy(copy, value.p, value.n);
-    mem_free((char *)(uintptr_t)text->p);
+    mem_free((char *)text->p);
     *text = (struct str){ copy, value.n };
 }
 

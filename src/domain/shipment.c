@@ -16,7 +16,7 @@ struct str shipment_status_name(enum shipment_status s)
 
 void shipment_deinit(struct shipment *s)
 {
-    mem_free((char *)(uintptr_t)s->tracking_number.p);
+    mem_free((char *)s->tracking_number.p);
     *s = (struct shipment){ 0 };
 }
 

@@ -19,12 +19,12 @@ struct cart {
 
 #define CART_OUTCOME_MAP(X)                                                                        \
     X(CHANGED)                                                                                     \
-    X(HOLDS)          /* already so; nothing added */                                              \
-    X(CONVERTED)      /* 409 cart_converted */                                                     \
-    X(EMPTY)          /* 400 empty_cart */                                                         \
-    X(TOO_MANY_LINES) /* 400: more than 20 products */                                             \
+    X(HOLDS)           /* already so; nothing added */                                             \
+    X(CONVERTED)       /* 409 cart_converted */                                                    \
+    X(EMPTY)           /* 400 empty_cart */                                                        \
+    X(TOO_MANY_LINES)  /* 400: more than 20 products */                                            \
     X(TOO_MANY_PIECES) /* 400: more than 10 pieces of one */                                       \
-    X(NO_SUCH_LINE)   /* 404 */
+    X(NO_SUCH_LINE)    /* 404 */
 enum cart_outcome {
 #define X(name) CART_##name,
     CART_OUTCOME_MAP(X)

@@ -95,7 +95,7 @@ struct stock_line {
     struct sku sku;
     int64_t quantity;
 };
-struct discount { /* explains a part of subtotal - total */
+struct discount {           /* explains a part of subtotal - total */
     struct str code;        /* "line_percent", "order_amount" */
     struct str description; /* for people */
     int64_t amount;         /* minor units, positive */
@@ -140,7 +140,7 @@ struct payload {
     /* carts and products */
     struct sku sku;
     struct str name, description;
-    int64_t price;       /* with has_price */
+    int64_t price; /* with has_price */
     bool has_price;
     int64_t quantity;    /* of a cart's line, after the change */
     int64_t stock_delta; /* StockAdjusted; ProductAdded: the first stock */
@@ -205,8 +205,8 @@ enum field_kind {
     FIELD_KIND_UUID,    /* any struct whose only member is a struct uuid */
     FIELD_KIND_SKU,
     FIELD_KIND_STR,
-    FIELD_KIND_INT,   /* int64_t */
-    FIELD_KIND_MONEY, /* int64_t in payload.currency */
+    FIELD_KIND_INT,            /* int64_t */
+    FIELD_KIND_MONEY,          /* int64_t in payload.currency */
     FIELD_KIND_OPTIONAL_MONEY, /* payload.price with payload.has_price */
     FIELD_KIND_CURRENCY,
     FIELD_KIND_TIME, /* int64_t ms; 0 prints null */
@@ -294,9 +294,9 @@ struct event {
     /* Set by the use case before the event is handed to the log. */
     struct stream_id stream;
     struct lane_id lane;
-    uint64_t sequence;               /* place in its stream, from 1 */
-    struct event_id cause;           /* nil: a command */
-    enum subscription_id handled_by; /* whose handling of `cause` made it */
+    uint64_t sequence;                           /* place in its stream, from 1 */
+    struct event_id cause;                       /* nil: a command */
+    enum subscription_id handled_by;             /* whose handling of `cause` made it */
     struct str user_id, traceparent, message_id; /* metadata; message_id: of an outside message */
     struct str raw_payload; /* an outside message's payload as JSON text: printed as it came */
     enum verdict verdict;

@@ -18,7 +18,8 @@ struct payment {
     struct currency currency;
     uint64_t sequence;
 };
-void payment_apply(struct payment *p, const struct event *e); /* Payment* events; is_ours by handled_by */
+void payment_apply(struct payment *p,
+                   const struct event *e); /* Payment* events; is_ours by handled_by */
 
 /* Decisions of the built-in context; each adds at most one event, in the flow's words. False:
  * nothing to do (already so). */

@@ -3,7 +3,7 @@
 #define ORDERLY_DOMAIN_PRICING_H
 #include "orderly/domain/event.h"
 
-struct discount_rules { /* all zero: off */
+struct discount_rules {               /* all zero: off */
     uint32_t line_percent_hundredths; /* 1000 = 10 % off a line … */
     int64_t line_from_quantity;       /* … from this many pieces */
     int64_t order_amount;             /* then this off the order … */

@@ -35,8 +35,8 @@ struct stock_offer {
  * reason is printed into `arena`. True: reserved. */
 struct arena;
 bool reservation_decide(const struct flow *f, struct order_id order,
-                        const struct reservation_id *id, const struct stock_line *lines,
-                        unsigned n, const struct stock_offer *offers, struct arena *arena,
+                        const struct reservation_id *id, const struct stock_line *lines, unsigned n,
+                        const struct stock_offer *offers, struct arena *arena,
                         struct event_list *out);
 void reservation_reject(const struct flow *f, struct order_id order, struct str reason,
                         const struct stock_line *lines, unsigned n, struct event_list *out);

@@ -233,6 +233,6 @@ FIXTURE struct str tight_copy(struct str s)
 }
 FIXTURE void tight_free(struct str s)
 {
-    free((char *)(uintptr_t)s.p);
+    free((char *)s.p);
 }
 #endif
