@@ -271,6 +271,10 @@ static void cart__with_more_than_it_can_hold_is_damage(void **state)
         c.lines[c.n_lines] = c.lines[0];
     cart_encode(&c, &row);
     assert_int_equal(cart_decode(buf_str(&row), &back), ERR_OK);
+    /* One line more: the count, and a line of sku, 3 letters and 8 bytes of quantity behind it. */
+    row.p[row.n - CART_LINES_MAX * 12 - 1]++;
+    buf_add(&row, "\3MUG\0\0\0\0\0\0\0\1", 12);
+    assert_int_equal(cart_decode(buf_str(&row), &back), ERR_DAMAGED);
 }
 
 static void product_and_stock__come_back(void **state)

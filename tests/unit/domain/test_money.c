@@ -110,6 +110,14 @@ static void money__is_read_from_a_number_s_text(void **state)
     }
 }
 
+static void money__says_what_is_wrong_with_a_number(void **state)
+{
+    (void)state;
+    assert_string_equal(money_parse_text(MONEY_OK), "");
+    assert_string_equal(money_parse_text(MONEY_TOO_PRECISE), "has more digits than its currency");
+    assert_string_equal(money_parse_text(MONEY_TOO_LARGE), "is too large");
+}
+
 static void money__prints_exactly_the_currency_s_digits(void **state)
 {
     static const struct {
@@ -180,6 +188,7 @@ int main(void)
         cmocka_unit_test(currency__knows_the_digits_of_iso_4217),
         cmocka_unit_test(currency__refuses_what_is_no_active_code),
         cmocka_unit_test(money__is_read_from_a_number_s_text),
+        cmocka_unit_test(money__says_what_is_wrong_with_a_number),
         cmocka_unit_test(money__prints_exactly_the_currency_s_digits),
         cmocka_unit_test(money__refuses_sums_beyond_its_limit),
         cmocka_unit_test(money__takes_a_percentage_half_up),

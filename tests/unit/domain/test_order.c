@@ -407,6 +407,7 @@ static void strays__are_taken_up_to_a_limit_that_never_stops_the_order(void **st
     go(o, PAY_IT);
     go(o, RESERVE_IT);
     assert_int_equal(o->n_effects, ORDER_EFFECTS_MAX + 2);
+    assert_true(order_memory(o) > ORDER_EFFECTS_MAX * sizeof(struct order_effect));
     go(o, CANCEL_IT);
     assert_int_equal(order_find_effect(o, EFFECT_PAYMENT, STR("P-1"))->due, DUE_OPEN);
     order_destroy(o);
@@ -654,6 +655,31 @@ static void apply__before_the_order_is_placed_changes_the_sequence_only(void **s
     order_destroy(o);
 }
 
+/* Decisions never come to this; a log that holds more is read all the same. */
+static void apply__keeps_no_more_strays_than_its_limit(void **state)
+{
+    static const enum event_type types[] = { EVENT_ORDER_REFUND_REQUESTED,
+                                             EVENT_ORDER_RELEASE_REQUESTED,
+                                             EVENT_ORDER_SHIPMENT_REFUSED, EVENT_ORDER_REFUNDED,
+                                             EVENT_ORDER_STOCK_RELEASED };
+    struct order *o = an_order(FLOW_PAY_FIRST);
+
+    (void)state;
+    for (unsigned i = 0; i < ORDER_EFFECTS_MAX + 10; i++) {
+        struct event e = { .type = types[i % ARRAY_LEN(types)], .sequence = i + 2 };
+        char text[16];
+
+        snprintf(text, sizeof(text), "x-%u", i);
+        e.p.payment_id = payment_of(text);
+        e.p.reservation_id = reservation_of(text);
+        e.p.shipment_id = shipment_of(text);
+        order_apply(o, &e);
+    }
+    assert_int_equal(o->n_effects, ORDER_EFFECTS_MAX);
+    assert_int_equal(o->sequence, ORDER_EFFECTS_MAX + 11);
+    order_destroy(o);
+}
+
 static void names__of_outcomes_and_dues(void **state)
 {
     (void)state;
@@ -692,6 +718,7 @@ int main(void)
         cmocka_unit_test(clone__goes_its_own_way_and_outlives_the_original),
         cmocka_unit_test(reason_from_outside__is_cut_between_two_characters),
         cmocka_unit_test(apply__before_the_order_is_placed_changes_the_sequence_only),
+        cmocka_unit_test(apply__keeps_no_more_strays_than_its_limit),
         cmocka_unit_test(names__of_outcomes_and_dues),
     };
 

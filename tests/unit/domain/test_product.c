@@ -36,6 +36,23 @@ static void product__takes_full_new_values(void **state)
     product_deinit(&p);
 }
 
+static void product__is_copied_with_its_texts(void **state)
+{
+    struct product p = { 0 }, copy;
+    struct event e = { .type = EVENT_PRODUCT_ADDED,
+                       .sequence = 1,
+                       .p = { .sku = sku_of("WIDGET-001"), .name = STR("Widget") } };
+
+    (void)state;
+    product_apply(&p, &e);
+    copy = product_copy(&p);
+    product_deinit(&p);
+    assert_true(str_eq(copy.name, STR("Widget")));
+    assert_int_equal(copy.description.n, 0);
+    assert_int_equal(copy.sequence, 1);
+    product_deinit(&copy);
+}
+
 static void stock__is_added_reserved_released_and_taken(void **state)
 {
     static const struct {
@@ -64,6 +81,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(product__takes_full_new_values),
+        cmocka_unit_test(product__is_copied_with_its_texts),
         cmocka_unit_test(stock__is_added_reserved_released_and_taken),
     };
 
