@@ -74,7 +74,7 @@ static char *put_clean(char *at, struct str s)
 
 static char *put_field(char *at, struct str name, struct str value)
 {
-    at = put_clean(at, name);
+    at = put(at, name); /* names are ours */
     at = put(at, STR(": "));
     at = put_clean(at, value);
     return put(at, STR("\r\n"));
@@ -126,6 +126,13 @@ static size_t size_max(const struct http_response *res)
     for (unsigned i = 0; i < res->n_headers; i++)
         n += res->headers[i].name.n + res->headers[i].value.n + 4;
     return n;
+}
+
+void answer_write_continue(struct http_server *s, struct http_buf *b)
+{
+    struct str text = STR("HTTP/1.1 100 Continue\r\n\r\n");
+
+    output_add(s, b, text.p, text.n);
 }
 
 void answer_write(struct http_request *req, const struct http_response *res,

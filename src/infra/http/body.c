@@ -9,19 +9,14 @@
 #define BODY_IN_ARENA_MAX 16384
 #define BODY_FIRST 4096
 
-static void set_room(struct http_request *req, char *p, size_t cap)
-{
-    req->body.p = p;
-    req->body_cap = cap;
-}
-
 void body_start(struct http_request *req, uint64_t expected)
 {
     if (expected > 0 && expected <= BODY_IN_ARENA_MAX) {
         char *p = arena_alloc(&req->arena, (size_t)expected + BODY_PAD);
 
         memset(p + expected, 0, BODY_PAD);
-        set_room(req, p, (size_t)expected);
+        req->body.p = p;
+        req->body_cap = (size_t)expected;
     }
 }
 
@@ -38,9 +33,10 @@ void body_add(struct http_request *req, const char *p, size_t n)
         req->heap_body = mem_realloc(old, cap + BODY_PAD);
         if (old == NULL && len > 0)
             memcpy(req->heap_body, req->body.p, len);
-        set_room(req, req->heap_body, cap);
+        req->body.p = req->heap_body;
+        req->body_cap = cap;
     }
-    memcpy((char *)(uintptr_t)req->body.p + len, p, n);
+    memcpy((char *)req->body.p + len, p, n);
     req->body.n = len + n;
-    memset((char *)(uintptr_t)req->body.p + req->body.n, 0, BODY_PAD);
+    memset((char *)req->body.p + req->body.n, 0, BODY_PAD);
 }

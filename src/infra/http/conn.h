@@ -148,6 +148,7 @@ void request_fault(struct http_request *req, enum http_fault fault, bool closes)
 
 /* answer.c */
 enum answer_framing { ANSWER_LENGTH, ANSWER_CHUNKED, ANSWER_UNTIL_CLOSE };
+void answer_write_continue(struct http_server *s, struct http_buf *b);
 /* closes_after of the request must be settled. */
 void answer_write(struct http_request *req, const struct http_response *res,
                   enum answer_framing framing);

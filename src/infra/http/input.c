@@ -98,7 +98,7 @@ static void start_body(struct http_conn *c, struct http_request *req, bool has_b
     /* Not for a body that is coming already (RFC 9110 §10.1.1). */
     req->continue_due = req->expects_continue && !has_bytes;
     if (req->continue_due && request_output(req) == &c->out) {
-        output_add(c->server, &c->out, STR("HTTP/1.1 100 Continue\r\n\r\n").p, 25);
+        answer_write_continue(c->server, &c->out);
         req->continue_due = false;
         conn_mark_dirty(c);
     }

@@ -10,7 +10,7 @@ static struct http_conn *conn_of(llhttp_t *parser)
 static struct http_header *last_header(struct http_request *req)
 {
     /* The array is ours; it is const to others only. */
-    return (struct http_header *)(uintptr_t)req->headers + req->n_headers;
+    return (struct http_header *)req->headers + req->n_headers;
 }
 
 static int on_field(llhttp_t *parser, const char *p, size_t n)

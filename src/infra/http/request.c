@@ -89,7 +89,7 @@ static void move_held(struct http_conn *c, struct http_request *req)
         output_add(c->server, &c->out, req->held.p + req->held.start, buf_len(&req->held));
     output_release(c->server, &req->held);
     if (req->continue_due)
-        output_add(c->server, &c->out, STR("HTTP/1.1 100 Continue\r\n\r\n").p, 25);
+        answer_write_continue(c->server, &c->out);
     req->continue_due = false;
 }
 

@@ -104,7 +104,7 @@ static void transport_close(struct transport *t)
 
 static long transport_try_write(struct transport *t, const char *p, size_t n)
 {
-    uv_buf_t b = { .base = (char *)(uintptr_t)p, .len = n };
+    uv_buf_t b = { .base = (char *)p, .len = n };
     int done = uv_try_write(stream_of(conn_of(t)), &b, 1);
 
     if (done == UV_EAGAIN)
@@ -128,7 +128,7 @@ static void on_write_done(uv_write_t *req, int status)
 static void transport_write(struct transport *t, const char *p, size_t n)
 {
     struct tcp_conn *c = conn_of(t);
-    uv_buf_t b = { .base = (char *)(uintptr_t)p, .len = n };
+    uv_buf_t b = { .base = (char *)p, .len = n };
     int rc;
 
     c->write_req.data = c;
