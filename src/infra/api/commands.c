@@ -1,6 +1,7 @@
 #include "commands.h"
 #include "fields.h"
 #include "render.h"
+#include "simulator_json.h"
 
 #define SAME_PLACE(member)                                                                         \
     _Static_assert(offsetof(struct command_call, u.member) ==                                      \
@@ -142,8 +143,8 @@ static void render_success(struct command_call *cc, const struct reply *r, struc
         JSON_KEY(o, "position");
         json_u64(o, r->position);
         json_close(o, '}');
-    } else {
-        json_raw_str(o, cc->plain_body);
+    } else if (r->simulators) {
+        simulator_write(o, r->simulators, cc->u.change_settings.simulator);
     }
 }
 

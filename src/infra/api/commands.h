@@ -8,7 +8,6 @@
 struct command_call {
     struct call *call;
     struct json_in in;
-    struct str plain_body; /* of a success that shows no resource */
     union {
         struct command command; /* each of these starts with it */
         struct create_cart create_cart;

@@ -31,7 +31,6 @@ void simulators_put(struct call *c)
     struct command_call *cc;
     struct yyjson_val *root;
     struct change_settings *change;
-    struct json_out *out;
 
     if (!simulator_of(c, &which))
         return;
@@ -44,9 +43,5 @@ void simulators_put(struct call *c)
     (void)simulator_read(&cc->in, root, which, &change->settings);
     if (command_is_refused(cc))
         return;
-    out = call_out(c);
-    simulator_write(out, &change->settings, which);
-    change->json = json_out_take(out, &c->req->arena);
-    cc->plain_body = change->json;
     change_settings_start(change);
 }
