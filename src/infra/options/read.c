@@ -341,6 +341,7 @@ void options_set_defaults(struct options *o)
         .memory_events_max = 5000000,
         .app = app_config_default,
     };
+    o->app.simulators = simulators_default;
     http_limits_set_defaults(&o->http);
 }
 
