@@ -2,6 +2,7 @@
 #include "orderly/base/mem.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 

@@ -2,6 +2,7 @@
 #include "api_private.h"
 #include "fields.h"
 #include "orderly/base/mem.h"
+#include <stdio.h>
 
 /* ---- life ------------------------------------------------------------------------------------ */
 

@@ -2,6 +2,7 @@
 #include "api_private.h"
 #include "fields.h"
 #include <stdarg.h>
+#include <stdio.h>
 
 #define CALL_HEADERS_MAX 6
 

@@ -2,6 +2,7 @@
 #include "fields.h"
 #include "render.h"
 #include "simulator_json.h"
+#include <stdio.h>
 
 #define SAME_PLACE(member)                                                                         \
     _Static_assert(offsetof(struct command_call, u.member) ==                                      \

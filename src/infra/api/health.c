@@ -2,6 +2,7 @@
 #include "api_private.h"
 #include "handlers.h"
 #include "orderly/infra/observe/metrics_text.h"
+#include <stdio.h>
 
 void health_live(struct call *c)
 {

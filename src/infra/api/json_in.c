@@ -4,6 +4,8 @@
 #include "orderly/domain/ids.h"
 #include "orderly/domain/money.h"
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <yyjson.h>
 
 /* ---- faults ---------------------------------------------------------------------------------- */

@@ -1,5 +1,7 @@
 #include "json_out.h"
 #include "orderly/base/timetext.h"
+#include <stdio.h>
+#include <stdlib.h>
 
 #define JSON_OUT_KEPT_MAX ((size_t)256 * 1024)
 

@@ -6,6 +6,7 @@
 #include "orderly/app/event_codec.h"
 #include "orderly/app/lanes.h"
 #include "orderly/app/queries.h"
+#include <stdio.h>
 
 #define CURSOR_MAX 80
 #define UNSETTLED_FOR_MAX_MS (INT64_C(10) * 366 * 24 * 3600 * 1000)

@@ -1,6 +1,7 @@
 #include "routes.h"
 #include "handlers.h"
 #include "orderly/infra/http/target.h"
+#include <stdio.h>
 
 #define SHOP ROLE_CUSTOMER
 #define CONTEXT ROLE_CONTEXT

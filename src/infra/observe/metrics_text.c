@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #define LABELS_MAX 128
 
