@@ -56,7 +56,7 @@ bool field_is_json(struct str value)
     struct str rest = value, type = take_parameter(&rest);
 
     if (!str_eq_nocase(type, STR("application/json")) &&
-        !(type.n > 12 && str_eq_nocase((struct str){ type.p, 12 }, STR("application/")) &&
+        !(type.n > 17 && str_eq_nocase((struct str){ type.p, 12 }, STR("application/")) &&
           str_ends_with_nocase(type, STR("+json"))))
         return false;
     while (rest.n) {

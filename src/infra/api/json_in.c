@@ -489,7 +489,7 @@ bool json_in_object(struct json_in *in, struct yyjson_val *v, const struct json_
         if (!f) {
             if (!shape->is_open)
                 json_in_fault(in, &path, "is not a known field");
-        } else if (yyjson_is_null(value) && !f->is_required) {
+        } else if (yyjson_is_null(value)) {
             if (f->is_nullable) /* only texts and amounts can be taken away */
                 *(struct json_text *)(void *)((char *)out + f->offset) =
                     (struct json_text){ .is_set = true, .is_null = true };

@@ -8,6 +8,7 @@
 #define ORDERLY_INFRA_API_JSON_IN_H
 #include "orderly/app/reply.h"
 #include "orderly/base/arena.h"
+#include "orderly/base/check.h"
 
 struct yyjson_val;
 
