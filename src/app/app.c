@@ -1,5 +1,6 @@
 #include "orderly/app/app.h"
 #include "app_private.h"
+#include "orderly/base/buf.h"
 #include "orderly/base/mem.h"
 
 #define TURN_APPENDS_MAX 256
@@ -48,11 +49,40 @@ static void app_on_alarm(void *ctx)
     (void)timers_run(&a->timers, TURN_TIMERS_MAX); /* arms the alarm again where more are due */
 }
 
+static void app_on_counts_written(struct append *ap)
+{
+    struct app *a = container_of(ap, struct app, counts_append);
+
+    a->is_writing_counts = false;
+}
+
+/* The counts are those of the durable position: both move when an append is worked off. */
+static void app_write_counts(struct app *a)
+{
+    struct order_counts c = { .position = a->log.durable_position };
+    struct buf row = { 0 };
+
+    if (a->is_writing_counts || c.position == a->counts_written ||
+        append_begin(&a->counts_append, &a->log, APPEND_CONSEQUENCE) != ERR_OK)
+        return;
+    for (unsigned f = 0; f < FLOW_COUNT; f++)
+        for (unsigned s = 0; s < ORDER_STATUS_COUNT; s++)
+            c.orders[f][s] = a->metrics.orders[f][s];
+    order_counts_encode(&c, &row);
+    append_put(&a->counts_append, DB_META, STR(META_COUNTS), buf_str(&row));
+    buf_deinit(&row);
+    a->counts_written = c.position;
+    a->is_writing_counts = true;
+    append_submit(&a->counts_append, app_on_counts_written);
+}
+
+/* Once a second. */
 static void app_on_probe(struct timer *t)
 {
     struct app *a = container_of(t, struct app, probe_timer);
 
     event_log_probe(&a->log);
+    app_write_counts(a);
     timer_start(&a->timers, &a->probe_timer, PROBE_MS);
 }
 
@@ -84,6 +114,7 @@ struct app *app_create(const struct app_config *config, struct scheduler *schedu
     catalogue_init(&a->catalogue, &key, config->products_max);
     idempotency_init(&a->idempotency, &key, config->idempotency_keys_max);
     map_init(&a->bindings, &key);
+    map_init(&a->handled, &key);
     list_init(&a->finished);
     list_init(&a->handlings_spare);
     list_init(&a->watches);
@@ -98,12 +129,26 @@ struct app *app_create(const struct app_config *config, struct scheduler *schedu
     return a;
 }
 
+/* ---- start ----------------------------------------------------------------------------------- */
+
+void app_started(struct app *a, enum err status)
+{
+    a->is_started = status == ERR_OK;
+    if (status == ERR_OK) {
+        a->counts_written = a->log.durable_position;
+        timer_start(&a->timers, &a->probe_timer, PROBE_MS);
+        key_sweep_init(a);
+    }
+    a->ready(a->ready_ctx, status);
+}
+
 static void app_on_start(struct timer *t)
 {
     struct app *a = container_of(t, struct app, start_timer);
+    enum err err = startup_start(a);
 
-    a->is_started = true;
-    a->ready(a->ready_ctx, ERR_OK);
+    if (err != ERR_OK)
+        app_started(a, err);
 }
 
 void app_start(struct app *a, void (*ready)(void *ctx, enum err status), void *ctx)
@@ -113,16 +158,16 @@ void app_start(struct app *a, void (*ready)(void *ctx, enum err status), void *c
     a->ready_ctx = ctx;
     timer_init(&a->start_timer, app_on_start);
     timer_start(&a->timers, &a->start_timer, 0);
-    timer_start(&a->timers, &a->probe_timer, PROBE_MS);
-    key_sweep_init(a);
 }
+
+/* ---- drain ----------------------------------------------------------------------------------- */
 
 /* Nothing is in a handler's or a command's hands, and nothing on its way to the store or back. A
  * delivery that waits for a simulator's delay or a retry is not waited for: it is handed over again
  * after the next start. */
 static bool app_is_drained(const struct app *a)
 {
-    return bus_in_progress(&a->bus) == 0 && a->log.in_flight == 0 && a->commands_in_flight == 0 &&
+    return bus_is_quiet(&a->bus) && a->log.in_flight == 0 && a->commands_in_flight == 0 &&
            a->deadlines.n_open == 0 && !a->deadlines.is_reading;
 }
 
@@ -167,6 +212,7 @@ void app_destroy(struct app *a)
     catalogue_deinit(&a->catalogue);
     idempotency_deinit(&a->idempotency);
     map_deinit(&a->bindings);
+    startup_forget(a);
     deadlines_deinit(a);
     app_free_spare(a);
     mem_free(a);

@@ -6,6 +6,7 @@
 #include "orderly/app/catalogue.h"
 #include "orderly/app/dossier.h"
 #include "orderly/app/idempotency.h"
+#include "orderly/app/order_counts.h"
 
 struct deadlines {
     struct timer timer;
@@ -33,6 +34,10 @@ struct key_sweep {
     bool is_busy;
 };
 
+/* Names of rows in DB_META. */
+#define META_LETTERS BUS_META_LETTERS
+#define META_COUNTS  "order_counts"
+
 struct demo;
 
 struct app {
@@ -59,6 +64,10 @@ struct app {
     struct deadlines deadlines;
     struct key_sweep key_sweep;
     struct timer probe_timer;
+    struct map handled; /* startup.c: what the last process already did of what is read again */
+    struct append counts_append;
+    uint64_t counts_written; /* position of the last row of order counts */
+    bool is_writing_counts;
     unsigned n_waiters;
     struct list watches; /* order_watch that wait, for the drain */
     unsigned commands_in_flight;
@@ -185,6 +194,12 @@ void context_subscribe(struct app *app, enum subscription_id id, enum context co
                        void (*handle)(struct subscription *s, struct delivery *d));
 /* 0 <= value < 1, a function of seed and order alone. */
 double context_chance(uint64_t seed, struct order_id id, unsigned what);
+
+/* ---- start (startup.c) ------------------------------------------------------------------------- */
+MUST_CHECK enum err startup_start(struct app *app); /* ends in app_started, later */
+void app_started(struct app *app, enum err status);
+bool startup_was_handled(const struct subscription *s, const struct message *m);
+void startup_forget(struct app *app);
 
 /* ---- timers ------------------------------------------------------------------------------------ */
 void deadlines_init(struct app *app);

@@ -1,4 +1,6 @@
 #include "app_private.h"
+#include "orderly/app/settings_codec.h"
+#include "orderly/base/buf.h"
 
 /* The named simulator's part of the settings. */
 static void settings_take(struct simulators *to, const struct simulators *from, enum simulator s)
@@ -31,13 +33,16 @@ static void change_settings_run(struct command *c)
 {
     struct change_settings *cs = container_of(c, struct change_settings, command);
     struct reply r = { .code = REPLY_OK, .simulators = &cs->settings };
+    struct buf row = { 0 };
     enum err err = append_begin(&c->append, &c->app->log, APPEND_COMMAND);
 
     if (err != ERR_OK) {
         command_refuse(c, err);
         return;
     }
-    append_put(&c->append, DB_SETTINGS, simulator_name(cs->simulator), cs->json);
+    settings_encode(&cs->settings, cs->simulator, &row);
+    append_put(&c->append, DB_SETTINGS, simulator_name(cs->simulator), buf_str(&row));
+    buf_deinit(&row);
     command_submit(c, &r, change_settings_applied);
 }
 

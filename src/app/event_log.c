@@ -15,6 +15,10 @@ static void event_log_on_written(void *ctx, struct list *writes)
         struct store_write *w = container_of(list_pop_front(writes), struct store_write, link);
         struct append *a = container_of(w, struct append, write);
 
+        /* At once, though its turn comes later: an append begun in between would stand behind a
+         * hole. */
+        if (w->status != ERR_OK)
+            log->is_full = true;
         list_push_back(&log->written, &a->link);
     }
     scheduler_wake(log->scheduler);

@@ -13,6 +13,7 @@
 #include "bus_private.h"
 #include "orderly/app/dead_letters.h"
 #include "orderly/base/buf.h"
+#include "orderly/base/bytes.h"
 #include "orderly/base/mem.h"
 
 /* One append on its way. It ends by lane_write_on_appended. */
@@ -169,6 +170,17 @@ void deferral_note_failure(struct lane *l, const struct failure *f)
 
 /* ---- it is written --------------------------------------------------------------------------- */
 
+/* So that a start knows the stream's end and the open letters without reading them. */
+static void subscription_put_letters(struct append *a, const struct subscription *s)
+{
+    char key[sizeof(BUS_META_LETTERS)] = BUS_META_LETTERS, value[16];
+
+    key[sizeof(key) - 1] = (char)s->config.id;
+    bytes_put_u64(value, s->sequence);
+    bytes_put_u64(value + 8, s->n_letters);
+    append_put(a, DB_META, (struct str){ key, sizeof(key) }, (struct str){ value, sizeof(value) });
+}
+
 static void append_dead_letter(struct append *a, struct deferral *d, uint64_t sequence)
 {
     const struct subscription *s = d->lane->subscription;
@@ -284,7 +296,9 @@ static enum err lane_write_start(struct lane *l)
     w->takes_room = deferral_needs_row(d) && !d->is_stored;
     if (deferral_needs_letter(d)) {
         w->sequence = ++s->sequence;
+        s->n_letters++;
         append_dead_letter(&w->append, d, w->sequence);
+        subscription_put_letters(&w->append, s);
         b->n_letters_in_writes++;
     }
     if (deferral_needs_row(d))
@@ -388,6 +402,8 @@ static void lane_write_undo(struct lane_write *w)
         s->n_deferred--;
     if (w->sequence && w->sequence <= s->sequence)
         s->sequence = w->sequence - 1;
+    if (w->sequence)
+        s->n_letters--;
     lane_note_failed(w->lane);
     subscription_pause(s);
 }

@@ -36,30 +36,104 @@ void app_fixture_init(struct app_fixture *f, const struct app_config *config)
     app_fixture_init_bounded(f, config, 1000000);
 }
 
-void app_fixture_init_bounded(struct app_fixture *f, const struct app_config *config,
-                              uint64_t events_max)
+static void app_fixture_boot(struct app_fixture *f)
 {
     struct event_log *log;
 
-    memset(f, 0, sizeof(*f));
-    manual_scheduler_init(&f->ms);
-    seeded_random_init(&f->random, 1);
-    capture_log_init(&f->log);
-    f->engine = memory_engine_create(events_max);
     store_virtual_init(&f->store, f->engine);
-    arena_init(&f->arena, NULL, 0);
-    f->app = app_create(config, &f->ms.scheduler, &f->store.port, &f->random.random, &f->log.log);
+    f->app =
+        app_create(&f->config, &f->ms.scheduler, &f->store.port, &f->random.random, &f->log.log);
     log = app_event_log(f->app);
     f->publish = log->publish;
     f->publish_ctx = log->publish_ctx;
     log->publish = on_publish;
     log->publish_ctx = f;
+    f->is_done = false;
     app_start(f->app, on_ready, f);
-    f->started_us = f->ms.now_us;
     app_fixture_settle(f);
     REQUIRE(f->is_done);
+}
+
+void app_fixture_init_bounded(struct app_fixture *f, const struct app_config *config,
+                              uint64_t events_max)
+{
+    memset(f, 0, sizeof(*f));
+    f->config = *config;
+    manual_scheduler_init(&f->ms);
+    seeded_random_init(&f->random, 1);
+    capture_log_init(&f->log);
+    f->engine = memory_engine_create(events_max);
+    arena_init(&f->arena, NULL, 0);
+    app_fixture_boot(f);
     REQUIRE(a_product(f, "WIDGET-001", "19.99", 100) == REPLY_CREATED);
     trace_clear(f);
+}
+
+/* What the dead process held is leaked on purpose: nothing of it may run any more. */
+void app_fixture_crash(struct app_fixture *f)
+{
+    store_virtual_forget(&f->store);
+    f->ms.is_awake = false;
+    f->ms.alarm_ms = INT64_MAX;
+    app_fixture_boot(f);
+}
+
+void app_fixture_pass_commits(struct app_fixture *f, unsigned n)
+{
+    int64_t end_us = f->ms.now_us + 5000000;
+
+    while (n > 0 && f->ms.now_us < end_us) {
+        bool did;
+
+        do {
+            did = manual_scheduler_run_turn(&f->ms);
+            did |= store_virtual_run_reads(&f->store, 1000000) > 0;
+            did |= manual_scheduler_run_alarm(&f->ms);
+        } while (did);
+        if (store_virtual_run(&f->store, 1) > 0)
+            n--;
+        else if (f->ms.alarm_ms != INT64_MAX)
+            manual_scheduler_advance_us(&f->ms, f->ms.alarm_ms * 1000 - f->ms.now_us);
+        else
+            return;
+    }
+}
+
+struct count {
+    struct store_read read;
+    enum event_type type;
+    unsigned n;
+};
+
+static void count_run(struct store_read *r, const struct store_view *v)
+{
+    struct count *c = container_of(r, struct count, read);
+    char from[2] = { (char)((unsigned)c->type >> 8), (char)c->type };
+    struct str key = { from, 2 }, found, value;
+    struct arena a;
+
+    arena_init(&a, NULL, 0);
+    while (store_seek(v, DB_BY_TYPE, STORE_GT, key, &a, &found, &value) == ERR_OK &&
+           memcmp(found.p, from, 2) == 0) {
+        c->n++;
+        key = found;
+    }
+    arena_deinit(&a);
+}
+
+static void count_done(struct store_read *r)
+{
+    (void)r;
+}
+
+unsigned app_fixture_count_events(struct app_fixture *f, enum event_type type)
+{
+    struct count c = { .read = { .run = count_run, .done = count_done }, .type = type };
+
+    if (store_read_start(&f->store.port, &c.read) != ERR_OK)
+        UNREACHABLE("the virtual store takes reads");
+    app_fixture_settle(f);
+    return c.n;
 }
 
 static void on_drained(void *ctx)
@@ -305,9 +379,9 @@ enum reply_code a_message(struct app_fixture *f, enum event_type type, const cha
 enum reply_code set_simulators(struct app_fixture *f, enum simulator which,
                                const struct simulators *s)
 {
-    struct change_settings c = {
-        .command = app_fixture_command(f), .simulator = which, .settings = *s, .json = STR("{}")
-    };
+    struct change_settings c = { .command = app_fixture_command(f),
+                                 .simulator = which,
+                                 .settings = *s };
 
     change_settings_start(&c);
     return finish(f);

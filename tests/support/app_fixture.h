@@ -11,6 +11,7 @@
 #include "seeded_random.h"
 
 struct app_fixture {
+    struct app_config config;
     struct manual_scheduler ms;
     struct seeded_random random;
     struct capture_log log;
@@ -43,6 +44,14 @@ void app_fixture_init_bounded(struct app_fixture *f, const struct app_config *co
                               uint64_t events_max);
 void app_fixture_deinit(struct app_fixture *f);
 struct app_config app_fixture_config(void); /* default, no audit, WIDGET-001 is added by init */
+
+/* The process ends now; only what is durable is left, and the next one has started. */
+void app_fixture_crash(struct app_fixture *f);
+/* Goes on, in time too, until n writes have become durable one by one, their letters not read yet;
+ * or until 5 s are over, with nothing to write. */
+void app_fixture_pass_commits(struct app_fixture *f, unsigned n);
+/* Rows of this type in the log. */
+unsigned app_fixture_count_events(struct app_fixture *f, enum event_type type);
 
 /* Commits, reads and turns until nothing is left to do at this time. */
 void app_fixture_settle(struct app_fixture *f);

@@ -109,7 +109,8 @@ struct subscription {
      * message, or a later one of its lane, has left something durable that this subscription made
      * of it: then it is passed over. */
     bool (*was_handled)(const struct subscription *s, const struct message *m);
-    uint64_t sequence; /* last event of the stream (Subscription, name): its dead letters */
+    uint64_t sequence;  /* last event of the stream (Subscription, name): its dead letters */
+    uint64_t n_letters; /* of its dead letters those that are open, as the log will have it */
 
     /* For readiness and metrics; the bus writes them. */
     unsigned n_deferred, n_parked; /* lanes; parked ones are among the deferred */
@@ -135,6 +136,10 @@ struct subscription {
     int64_t pause_ms; /* length of the last pause; 0 after a message that went through */
     struct timer resume;
 };
+
+/* In DB_META, followed by the subscription(1): sequence(8) open letters(8). Written with every event
+ * of a subscription's stream. */
+#define BUS_META_LETTERS "letters:"
 
 struct bus_clear; /* a deferred lane's row that has to go */
 

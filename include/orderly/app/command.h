@@ -212,7 +212,6 @@ struct change_settings {
     struct command command;
     enum simulator simulator;
     struct simulators settings; /* only the named one is read */
-    struct str json;            /* what GET will give: stored */
 };
 
 void create_cart_start(struct create_cart *c);

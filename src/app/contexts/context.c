@@ -54,6 +54,7 @@ void context_subscribe(struct app *app, enum subscription_id id, enum context co
     s->config.retry_max_ms = app->config.retry_max_ms;
     s->config.counts_for_backlog = true;
     s->wants = context_wants;
+    s->was_handled = startup_was_handled;
     s->handle = handle;
     bus_subscribe(&app->bus, s);
 }

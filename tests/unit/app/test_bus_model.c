@@ -297,14 +297,6 @@ static void append_some(void)
 static void commit_some(void)
 {
     store_virtual_run(&t.w.store, 1 + (uint32_t)chance_below(&t.c, 3));
-    /* Of a failed batch the log hears before anybody begins another append. */
-    for (struct list *at = t.w.log.written.next; at != &t.w.log.written; at = at->next) {
-        if (container_of(at, struct append, link)->write.status != ERR_OK) {
-            while (event_log_run(&t.w.log, 256))
-                ;
-            break;
-        }
-    }
 }
 
 static void step(void)

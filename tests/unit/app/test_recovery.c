@@ -1,0 +1,171 @@
+/* A process that ends at any moment, and the next one over the same rows. On virtual time. */
+#include "support/app_fixture.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+static struct app_fixture world;
+
+/* A process that is killed frees nothing. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "detect_leaks=0";
+}
+
+static int setup(void **state)
+{
+    struct app_config config = app_fixture_config();
+
+    app_fixture_init(&world, &config);
+    *state = &world;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    app_fixture_deinit(*state);
+    return 0;
+}
+
+/* Whatever instant it ends at, the order ends shipped: charged once, reserved once, sent once. */
+static void an_order_goes_on_after_a_crash_at_any_commit(void **state)
+{
+    (void)state;
+    for (unsigned commits = 0; commits < 14; commits++) {
+        struct app_config config = app_fixture_config();
+        struct app_fixture *f = &world;
+
+        app_fixture_init(f, &config);
+        assert_int_equal(an_order(f, "WIDGET-001", 2), REPLY_CREATED);
+        app_fixture_pass_commits(f, commits);
+        app_fixture_crash(f);
+        app_fixture_pass_ms(f, 2000);
+        assert_int_equal(the_order(f)->status, ORDER_SHIPPED);
+        assert_int_equal(app_fixture_count_events(f, EVENT_INVENTORY_RESERVED), 1);
+        assert_int_equal(app_fixture_count_events(f, EVENT_PAYMENT_PROCESSED), 1);
+        assert_int_equal(app_fixture_count_events(f, EVENT_SHIPMENT_CREATED), 1);
+        assert_int_equal(app_fixture_count_events(f, EVENT_ORDER_SHIPPED), 1);
+        assert_int_equal(the_stock(f, "WIDGET-001").reserved, 2);
+        assert_int_equal(app_metrics(f->app)->orders[FLOW_STOCK_FIRST][ORDER_SHIPPED], 1);
+        assert_int_equal(do_shipment(f, the_order(f)->shipment_id, false), REPLY_OK);
+        app_fixture_pass_ms(f, 2000);
+        assert_int_equal(the_stock(f, "WIDGET-001").on_hand, 98);
+        app_fixture_deinit(f);
+    }
+}
+
+static void a_crash_and_another_crash_lose_nothing(void **state)
+{
+    (void)state;
+    for (unsigned commits = 0; commits < 10; commits++) {
+        struct app_config config = app_fixture_config();
+        struct app_fixture *f = &world;
+
+        app_fixture_init(f, &config);
+        an_order(f, "WIDGET-001", 1);
+        app_fixture_pass_commits(f, commits);
+        app_fixture_crash(f);
+        app_fixture_pass_commits(f, 10 - commits);
+        app_fixture_crash(f);
+        app_fixture_pass_ms(f, 2000);
+        assert_int_equal(the_order(f)->status, ORDER_SHIPPED);
+        assert_int_equal(app_fixture_count_events(f, EVENT_PAYMENT_PROCESSED), 1);
+        assert_int_equal(app_fixture_count_events(f, EVENT_INVENTORY_RESERVED), 1);
+        app_fixture_deinit(f);
+    }
+}
+
+static void a_payment_deadline_survives(void **state)
+{
+    struct app_fixture *f = *state;
+    struct simulators s = simulators_default;
+
+    s.payments.mode = PAYMENTS_WAIT;
+    set_simulators(f, SIMULATOR_PAYMENTS, &s);
+    an_order(f, "WIDGET-001", 2);
+    app_fixture_pass_ms(f, 1000);
+    app_fixture_crash(f);
+    assert_int_equal(app_simulators(f->app)->payments.mode, PAYMENTS_WAIT);
+    app_fixture_pass_ms(f, 31 * 60 * 1000);
+    assert_int_equal(the_order(f)->status, ORDER_CANCELLED);
+    assert_int_equal(the_stock(f, "WIDGET-001").reserved, 0);
+}
+
+static void a_parked_order_stays_parked_and_a_retry_goes_on(void **state)
+{
+    struct app_fixture *f = *state;
+    struct simulators s = simulators_default;
+
+    s.payments.poison_rate = 1.0;
+    set_simulators(f, SIMULATOR_PAYMENTS, &s);
+    an_order(f, "WIDGET-001", 1);
+    app_fixture_pass_ms(f, 60000);
+    assert_int_equal(app_fixture_count_events(f, EVENT_DEAD_LETTERED), 1);
+    app_fixture_crash(f);
+    assert_int_equal(app_metrics(f->app)->dead_letters_open[SUBSCRIPTION_PAYMENTS], 1);
+    app_fixture_pass_ms(f, 60000);
+    assert_int_equal(app_fixture_count_events(f, EVENT_DEAD_LETTERED), 1);
+    assert_int_equal(the_order(f)->status, ORDER_CONFIRMED);
+
+    an_order(f, "WIDGET-001", 1);
+    app_fixture_pass_ms(f, 300); /* between two attempts */
+    app_fixture_crash(f);
+    s.payments.poison_rate = 0;
+    set_simulators(f, SIMULATOR_PAYMENTS, &s);
+    app_fixture_pass_ms(f, 60000);
+    assert_int_equal(the_order(f)->status, ORDER_SHIPPED);
+}
+
+static void stored_answers_and_message_ids_survive(void **state)
+{
+    struct app_fixture *f = *state;
+    struct simulators s = simulators_default;
+
+    s.payments.enabled = false;
+    set_simulators(f, SIMULATOR_PAYMENTS, &s);
+    an_order(f, "WIDGET-001", 1);
+    app_fixture_pass_ms(f, 100);
+    assert_int_equal(a_message(f, EVENT_PAYMENT_APPROVED, "m1", "pp-1", "19.99"), REPLY_ACCEPTED);
+    app_fixture_crash(f);
+    assert_int_equal(app_idempotency_entries(f->app), 1);
+    f->code = REPLY_COUNT;
+    (void)a_message(f, EVENT_PAYMENT_APPROVED, "m1", "pp-1", "19.99");
+    assert_int_equal(f->code, REPLY_COUNT); /* nothing was rendered: the stored answer */
+    assert_int_equal(f->answer.status, 202);
+    assert_int_equal(a_message(f, EVENT_PAYMENT_APPROVED, "m1", "pp-2", "19.99"),
+                     REPLY_IDEMPOTENCY_MISMATCH);
+    app_fixture_pass_ms(f, 1000);
+    assert_int_equal(the_order(f)->status, ORDER_SHIPPED);
+}
+
+static void event_ids_go_on_where_they_were_when_the_clock_was_set_back(void **state)
+{
+    struct app_fixture *f = *state;
+    struct uuid before = event_log_new_uuid(app_event_log(f->app)), after;
+
+    an_order(f, "WIDGET-001", 1);
+    app_fixture_crash(f);
+    f->ms.wall_offset_ms -= 3600 * 1000;
+    after = event_log_new_uuid(app_event_log(f->app));
+    assert_true(memcmp(after.b, before.b, sizeof(after.b)) > 0);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_order_goes_on_after_a_crash_at_any_commit),
+        cmocka_unit_test(a_crash_and_another_crash_lose_nothing),
+        T(a_payment_deadline_survives),
+        T(a_parked_order_stays_parked_and_a_retry_goes_on),
+        T(stored_answers_and_message_ids_survive),
+        T(event_ids_go_on_where_they_were_when_the_clock_was_set_back),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
