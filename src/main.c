@@ -42,8 +42,6 @@
 /* Beside connections: store, log, pipes, the loop. */
 #define DESCRIPTORS_BESIDE 64
 
-extern char **environ;
-
 struct server {
     struct options options;
     struct str names[OPTIONS_LIST_MAX], origins[OPTIONS_LIST_MAX];
@@ -64,7 +62,7 @@ struct server {
 
     uv_signal_t on_term, on_int, on_hup;
     uv_timer_t deadline; /* of the drain, then of the closing */
-    bool is_app_ready; /* it has loaded what it needs */
+    bool is_app_ready;   /* it has loaded what it needs */
     bool is_draining, is_closing;
     bool is_app_drained, is_unconnected;
     bool is_late; /* the drain ran out of time: leave without tidying up */

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from client import Raw, eventually
+from client import Client, Raw, eventually
 from conftest import BINARY, FAST, clean_environment
 from shop import add_product, order, order_body, place, wait_for
 
@@ -164,7 +164,7 @@ def test_log_lines_have_the_order_and_cannot_be_forged(start):
         wait_for(client, o["orderId"], "SHIPPED")
         client.post("/messages/stock.rejected", {
             "messageId": "m-1", "payload": {"orderId": "x", "reason": "a\nlevel=error event=forged"}})
-        eventually(lambda: f"topic=order.shipped" in server.log())
+        eventually(lambda: "topic=order.shipped" in server.log())
     lines = server.log().splitlines()
     assert all(line.startswith("ts=") and " level=" in line and " event=" in line for line in lines)
     mine = [line for line in lines if o["orderId"] in line]
@@ -193,11 +193,6 @@ def test_a_log_that_nobody_reads_does_not_stop_the_server():
         url = process.stdout.readline().decode().split(" ")[-1].strip()
         host, port = url.split("//")[1].split(":")
 
-        class Where:
-            pass
-        where = Where()
-        where.host, where.port = host, int(port)
-        from client import Client
         with Client(host, int(port)) as client:
             sku = add_product(client, stock=100000)
             for _ in range(400):  # some 400 kB of lines; a pipe takes 64
@@ -211,6 +206,17 @@ def test_a_log_that_nobody_reads_does_not_stop_the_server():
 
 
 # ---- how it ends
+
+HALF_A_REQUEST = ("POST /carts HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n"
+                  "Content-Type: application/json\r\n\r\n{")
+
+
+def wait_until_in_flight(server, n):
+    """Beside the one that asks."""
+    with server.client() as client:
+        eventually(lambda: f"orderly_http_requests_in_flight {n + 1}\n" in client.get(
+            "/metrics").body.decode())
+
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_as_asked(start, number):
@@ -234,7 +240,7 @@ def test_what_is_in_flight_is_answered_and_nothing_new_is_taken(start):
                 answers.append(other.get(f"/orders/{o['orderId']}?until=SHIPPED&wait=30s"))
         waiter = threading.Thread(target=wait)
         waiter.start()
-        eventually(lambda: 'orderly_http_requests_in_flight 2' in client.get("/metrics").body.decode())
+        wait_until_in_flight(server, 1)
         began = time.monotonic()
         server.send_signal(signal.SIGTERM)
         waiter.join(timeout=10)
@@ -251,7 +257,7 @@ def test_a_body_that_is_under_way_is_still_taken(start):
     with Raw(server) as raw:
         raw.send(f"POST /carts HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                  f"Content-Length: {len(body)}\r\n\r\n{body[:5]}")
-        eventually(lambda: server.process.poll() is None)
+        wait_until_in_flight(server, 1)
         server.send_signal(signal.SIGTERM)
         eventually(lambda: "event=draining" in server.log())
         answer = raw.send(body[5:]).answer()
@@ -265,8 +271,8 @@ def test_a_body_that_is_under_way_is_still_taken(start):
 def test_the_drain_takes_no_longer_than_it_may(start):
     server = start(*FAST, "--drain=300ms")
     with Raw(server) as raw:
-        raw.send("POST /carts HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n"
-                 "Content-Type: application/json\r\n\r\n{")
+        raw.send(HALF_A_REQUEST)
+        wait_until_in_flight(server, 1)
         began = time.monotonic()
         server.send_signal(signal.SIGTERM)
         assert server.wait() == 0
@@ -277,8 +283,8 @@ def test_the_drain_takes_no_longer_than_it_may(start):
 def test_a_second_signal_ends_it_at_once(start):
     server = start(*FAST, "--drain=1m")
     with Raw(server) as raw:
-        raw.send("POST /carts HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n"
-                 "Content-Type: application/json\r\n\r\n{")
+        raw.send(HALF_A_REQUEST)
+        wait_until_in_flight(server, 1)
         server.send_signal(signal.SIGTERM)
         eventually(lambda: "event=draining" in server.log())
         began = time.monotonic()
