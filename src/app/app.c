@@ -38,6 +38,7 @@ static int app_on_turn(void *ctx)
     bool more = event_log_run(&a->log, TURN_APPENDS_MAX);
 
     more |= bus_run_turn(&a->bus);
+    door_run(a);
     more |= command_run_finished(a, TURN_FINISHED_MAX);
     return more;
 }
@@ -115,6 +116,7 @@ struct app *app_create(const struct app_config *config, struct scheduler *schedu
     idempotency_init(&a->idempotency, &key, config->idempotency_keys_max);
     map_init(&a->bindings, &key);
     map_init(&a->handled, &key);
+    list_init(&a->door);
     list_init(&a->finished);
     list_init(&a->handlings_spare);
     list_init(&a->watches);

@@ -376,6 +376,19 @@ uint64_t subscription_lag(const struct subscription *s)
     return s->n_in_work + (s->bus->published_position - s->taken_position);
 }
 
+unsigned bus_ready(const struct bus *b)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < SUBSCRIPTION_COUNT; i++) {
+        const struct subscription *s = b->subscriptions[i];
+
+        if (s && s->config.counts_for_backlog && !s->is_paused)
+            n += s->ready.n + s->ready_deferred.n;
+    }
+    return n;
+}
+
 uint64_t bus_backlog(const struct bus *b)
 {
     uint64_t most = 0;

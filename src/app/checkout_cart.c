@@ -103,11 +103,16 @@ static void checkout_cart_granted(struct command *c)
     checkout_cart_place(cc, &pl);
 }
 
-static void checkout_cart_run(struct command *c)
+static void checkout_cart_enter(struct command *c)
 {
     struct checkout_cart *cc = container_of(c, struct checkout_cart, command);
 
     cart_turn_start(&cc->turn, c, cc->cart_id, checkout_cart_granted);
+}
+
+static void checkout_cart_run(struct command *c)
+{
+    door_enter(c, checkout_cart_enter);
 }
 
 void checkout_cart_start(struct checkout_cart *cc)

@@ -19,6 +19,7 @@ static void event_log_on_written(void *ctx, struct list *writes)
          * hole. */
         if (w->status != ERR_OK)
             log->is_full = true;
+        log->n_written++;
         list_push_back(&log->written, &a->link);
     }
     scheduler_wake(log->scheduler);
@@ -251,8 +252,10 @@ static void append_finish(struct append *a)
 
 bool event_log_run(struct event_log *log, unsigned max)
 {
-    while (!list_is_empty(&log->written) && max-- > 0)
+    while (!list_is_empty(&log->written) && max-- > 0) {
+        log->n_written--;
         append_finish(container_of(list_pop_front(&log->written), struct append, link));
+    }
     return !list_is_empty(&log->written);
 }
 

@@ -70,7 +70,7 @@ static void place_order_applied(struct command *c, enum err status)
     dossier_close(d);
 }
 
-static void place_order_run(struct command *c)
+static void place_order_enter(struct command *c)
 {
     struct place_order *p = container_of(c, struct place_order, command);
     struct app *app = c->app;
@@ -102,6 +102,11 @@ static void place_order_run(struct command *c)
     p->order = order_append_placed(c, &placing, &app->decision);
     r.order = p->order;
     command_submit(c, &r, place_order_applied);
+}
+
+static void place_order_run(struct command *c)
+{
+    door_enter(c, place_order_enter);
 }
 
 void place_order_start(struct place_order *p)

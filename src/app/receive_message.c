@@ -245,7 +245,7 @@ static bool receive_is_refused(struct receive_message *m)
     return true;
 }
 
-static void receive_run(struct command *c)
+static void receive_enter(struct command *c)
 {
     struct receive_message *m = container_of(c, struct receive_message, command);
 
@@ -258,6 +258,11 @@ static void receive_run(struct command *c)
     m->verdict = VERDICT_FINE;
     m->open.ready = receive_on_open;
     dossier_open(&c->app->dossiers, m->lane, &m->open);
+}
+
+static void receive_run(struct command *c)
+{
+    door_enter(c, receive_enter);
 }
 
 void receive_message_start(struct receive_message *m)

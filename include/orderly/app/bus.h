@@ -196,6 +196,8 @@ void bus_publish(struct bus *b, struct message *m);
 bool bus_run_turn(struct bus *b);
 /* The log or the peer has room again: paused subscriptions need not wait for the end of the pause. */
 void bus_resume(struct bus *b);
+/* Lanes that are ready to be handed a message. */
+unsigned bus_ready(const struct bus *b);
 /* Messages behind, of the slowest subscription that counts for the backlog. */
 uint64_t bus_backlog(const struct bus *b);
 uint64_t subscription_lag(const struct subscription *s);

@@ -66,6 +66,7 @@ struct event_log {
     bool is_full;        /* an append came back ERR_FULL; appends are refused until a probe works */
     bool is_closed;      /* shutting down: commands are refused */
     struct append *open; /* between begin and submit */
+    unsigned n_written;
     struct list written; /* appends that came back, waiting for their share of a turn */
     /* Called for each durable message in position order, after done of its append. */
     void (*publish)(void *ctx, struct message *m);
