@@ -214,7 +214,7 @@ static void read_fields(struct command_call *cc)
     struct command *command = &cc->u.command;
     struct str value;
 
-    if (call_header(c, "X-User-Id", &value)) {
+    if (call_header(c, "X-User-Id", &value) && value.n) {
         if (field_user_id(value))
             command->user_id = value;
         else

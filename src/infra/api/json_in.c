@@ -56,7 +56,7 @@ void json_in_fault(struct json_in *in, const struct json_path *at, const char *f
     va_list ap;
     int n;
 
-    for (unsigned i = 0; i < in->n_faults; i++) {
+    for (unsigned i = 0; at && i < in->n_faults; i++) {
         if (str_eq(in->faults[i].pointer, pointer))
             return; /* one fault a field is enough to look at it */
     }

@@ -413,11 +413,10 @@ void messages_list(struct call *c)
     struct list_job *job = list_job_create(c, run_messages, NULL);
     struct json_in in = { .arena = &c->req->arena };
     struct event_query *q = &job->q.events;
-    struct str topic = STR("*");
+    struct str topic;
     bool is_known = parse_position(c, &in, q);
 
-    (void)call_param(c, "topic", &topic);
-    if (!event_query_set_topics(q, topic))
+    if (!event_query_set_topics(q, call_param(c, "topic", &topic) ? topic : STR("*")))
         call_fault(&in, "topic", "must be a topic such as order.placed, order.* or *");
     if (in.n_faults)
         call_refuse(c, &in);
