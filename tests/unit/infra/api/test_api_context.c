@@ -1,0 +1,347 @@
+/* What outside contexts and operators do: messages, products, simulators. */
+#include "api_fixture.h"
+
+static int setup(void **state)
+{
+    static struct api_fixture f;
+
+    api_fixture_init(&f);
+    *state = &f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    api_fixture_deinit(*state);
+    return 0;
+}
+
+static const char *new_order(struct api_fixture *f)
+{
+    assert_int_equal(post(f, "/orders", ORDER_JSON), 201);
+    return new_id(f, "/orderId");
+}
+
+/* ---- messages -------------------------------------------------------------------------------- */
+
+static void messages__from_outside_move_the_order(void **state)
+{
+    struct api_fixture *f = *state;
+    const char *id;
+    char body[1024], position[32];
+
+    ask(f, "PUT", "/simulators/payments", "{\"enabled\":false}");
+    id = new_order(f);
+    pass_ms(f, 200);
+    snprintf(
+        body, sizeof(body),
+        "{\"messageId\":\"prov-77\",\"correlationId\":\"%s\",\"timestamp\":"
+        "\"2026-11-20T12:00:05Z\",\"payload\":{\"orderId\":\"%s\",\"paymentId\":\"payment-77\","
+        "\"approvedAmount\":39.980,\"currency\":\"USD\",\"timestamp\":\"2026-11-20T12:00:05Z\","
+        "\"risk\":{\"score\":0.10}}}",
+        id, id);
+    assert_int_equal(post(f, "/messages/payment.approved", body), 202);
+    assert_value(f, "/messageId", "prov-77");
+    snprintf(position, sizeof(position), "%.31s", value(f, "/position"));
+    assert_true(strtoul(position, NULL, 10) > 1);
+    /* The same again: 202, and nothing changes. */
+    assert_int_equal(post(f, "/messages/payment.approved", body), 202);
+    assert_value(f, "/position", position);
+    assert_int_equal(f->app.counts[EVENT_PAYMENT_APPROVED].n, 1);
+    post(f, "/messages/payment.processed", body);
+    assert_problem(f, 422, "idempotency_mismatch");
+
+    pass_ms(f, 200);
+    get(f, path_of("/orders/", id, ""));
+    assert_value(f, "/paymentId", "payment-77");
+    assert_value(f, "/status", "SHIPPED");
+    /* The event has an id of ours, the payload as it came, and the outside id in its metadata. */
+    get(f, "/events?eventType=PaymentApproved");
+    assert_int_equal(count(f, "/data"), 1);
+    assert_value(f, "/data/0/metadata/messageId", "prov-77");
+    assert_value(f, "/data/0/aggregateId", "payment-77");
+    assert_value(f, "/data/0/aggregateType", "Payment");
+    assert_non_null(strstr(f->body.p, "\"approvedAmount\":39.980,"));
+    assert_non_null(strstr(f->body.p, "\"risk\":{\"score\":0.10}}"));
+    get(f, "/messages?topic=payment.approved");
+    assert_value(f, "/data/0/topic", "payment.approved");
+    assert_value(f, "/data/0/correlationId", id);
+    assert_int_equal(strlen(value(f, "/data/0/messageId")), UUID_TEXT_LEN);
+}
+
+static void messages__need_the_fields_of_their_topic(void **state)
+{
+    static const struct {
+        const char *topic, *payload; /* whole but for one field each */
+        const char *missing;         /* pointers, in order */
+    } rows[] = {
+        { "payment.approved", "{}",
+          "/payload/orderId /payload/paymentId /payload/approvedAmount /payload/currency " },
+        { "payment.processed", "{\"orderId\":\"o\"}",
+          "/payload/paymentId /payload/amount /payload/currency " },
+        { "payment.declined", "{}", "/payload/orderId /payload/reason " },
+        { "payment.failed", "{}", "/payload/orderId /payload/reason " },
+        { "payment.refunded", "{}",
+          "/payload/orderId /payload/paymentId /payload/amount /payload/currency " },
+        { "stock.reserved", "{}", "/payload/orderId /payload/reservationId " },
+        { "inventory.reserved", "{}", "/payload/orderId /payload/reservationId " },
+        { "stock.rejected", "{}", "/payload/orderId /payload/reason " },
+        { "inventory.reservation_failed", "{}", "/payload/orderId /payload/reason " },
+        { "stock.released", "{}", "/payload/orderId /payload/reservationId " },
+        { "inventory.released", "{}", "/payload/orderId /payload/reservationId " },
+        { "shipment.created", "{}",
+          "/payload/orderId /payload/shipmentId /payload/trackingNumber " },
+        { "shipment.dispatched", "{}", "/payload/orderId /payload/shipmentId " },
+        { "shipment.delivered", "{}", "/payload/orderId /payload/shipmentId " },
+        { "shipment.cancelled", "{}", "/payload/orderId /payload/shipmentId " },
+    };
+    struct api_fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char body[512], pointers[512] = "", at[64];
+        size_t n = 0;
+
+        snprintf(body, sizeof(body), "{\"messageId\":\"m\",\"payload\":%s}", rows[i].payload);
+        post(f, path_of("/messages/", rows[i].topic, ""), body);
+        assert_problem(f, 400, "validation");
+        for (size_t k = 0; k < count(f, "/errors"); k++) {
+            snprintf(at, sizeof(at), "/errors/%zu/detail", k);
+            assert_value(f, at, "is required");
+            snprintf(at, sizeof(at), "/errors/%zu/pointer", k);
+            n += (size_t)snprintf(pointers + n, sizeof(pointers) - n, "%s ", value(f, at));
+        }
+        assert_string_equal(pointers, rows[i].missing);
+    }
+}
+
+static void messages__have_known_fields_of_the_right_type(void **state)
+{
+    struct api_fixture *f = *state;
+
+    post(f, "/messages/payment.approved",
+         "{\"topic\":\"payment.failed\",\"correlationId\":\"other\",\"timestamp\":\"now\","
+         "\"payload\":{\"orderId\":\"0199a1f3-0000-7000-8000-000000000000\",\"paymentId\":7,"
+         "\"approvedAmount\":1.234,\"currency\":\"USD\",\"timestamp\":5,\"flow\":\"none\"}}");
+    assert_problem(f, 400, "validation");
+    assert_value(f, "/detail", "8 fields need your attention");
+    assert_value(f, "/errors/0/pointer", "/timestamp");
+    assert_value(f, "/errors/1/pointer", "/messageId");
+    assert_value(f, "/errors/2/pointer", "/payload/flow");
+    assert_value(f, "/errors/3/pointer", "/payload/paymentId");
+    assert_value(f, "/errors/4/pointer", "/payload/approvedAmount");
+    assert_value(f, "/errors/4/detail", "has more digits than its currency");
+    assert_value(f, "/errors/5/pointer", "/payload/timestamp");
+    assert_value(f, "/errors/6/pointer", "/topic");
+    assert_value(f, "/errors/7/pointer", "/correlationId");
+    assert_value(f, "/errors/7/detail", "differs from payload.orderId");
+
+    post(f, "/messages/payment.processed",
+         "{\"messageId\":\"m\",\"payload\":{\"orderId\":\"o\",\"paymentId\":\"p\",\"amount\":1,"
+         "\"approvedAmount\":2,\"currency\":\"USD\"}}");
+    assert_problem(f, 400, "validation");
+    assert_value(f, "/errors/0/pointer", "/payload/approvedAmount");
+    assert_value(f, "/errors/0/detail", "differs from amount");
+    post(f, "/messages/stock.reserved",
+         "{\"messageId\":\"m\",\"payload\":{\"orderId\":\"o\",\"reservationId\":\"r\",\"items\":"
+         "[{\"sku\":\"A\",\"productId\":\"B\",\"quantity\":1},{\"quantity\":0}]}}");
+    assert_problem(f, 400, "validation");
+    assert_value(f, "/errors/0/pointer", "/payload/items/1/quantity");
+}
+
+static void messages__of_unknown_orders_become_dead_letters(void **state)
+{
+    struct api_fixture *f = *state;
+    const char *id;
+
+    assert_int_equal(post(f, "/messages/payment.declined",
+                          "{\"messageId\":\"m-1\",\"payload\":{\"orderId\":\"shop-17\","
+                          "\"reason\":\"no\"}}"),
+                     202);
+    settle(f);
+    assert_int_equal(get(f, "/dead-letters"), 200);
+    assert_int_equal(count(f, "/data"), 1);
+    assert_value(f, "/nextCursor", "null");
+    assert_value(f, "/data/0/subscription", "orders");
+    assert_value(f, "/data/0/orderId", "shop-17");
+    assert_value(f, "/data/0/topic", "payment.declined");
+    assert_value(f, "/data/0/attempts", "1");
+    assert_value(f, "/data/0/error/code", "unknown_order");
+    assert_value(f, "/data/0/state", "open");
+    assert_value(f, "/data/0/queuedBehind", "0");
+    assert_value(f, "/data/0/message/correlationId", "shop-17");
+    id = new_id(f, "/data/0/deadLetterId");
+    assert_int_equal(get(f, path_of("/dead-letters/", id, "")), 200);
+    assert_value(f, "/deadLetterId", id);
+    assert_int_equal(count(f, ""), 13);
+    get(f, "/dead-letters?subscription=payments");
+    assert_int_equal(count(f, "/data"), 0);
+    get(f, "/dead-letters?subscription=orders&orderId=shop-17&limit=1");
+    assert_int_equal(count(f, "/data"), 1);
+    get(f, "/dead-letters?subscription=nobody");
+    assert_problem(f, 400, "validation");
+    get(f, "/dead-letters/nothing");
+    assert_problem(f, 404, "not_found");
+    get(f, "/events?eventType=DeadLettered");
+    assert_int_equal(count(f, "/data"), 1);
+    assert_value(f, "/data/0/aggregateType", "Subscription");
+    get(f, "/messages");
+    assert_null(strstr(f->body.p, "DeadLettered"));
+}
+
+/* ---- products -------------------------------------------------------------------------------- */
+
+static void products__are_added_read_and_changed(void **state)
+{
+    struct api_fixture *f = *state;
+    const char *added =
+        "{\"sku\":\"GADGET-9\",\"name\":\"Gadget\",\"description\":\"\",\"price\":"
+        "49.99,\"currency\":\"USD\",\"onHand\":100,\"reserved\":0,\"available\":100,"
+        "\"sequence\":1}";
+    char etag[64], headers[1100];
+
+    assert_int_equal(post(f, "/products",
+                          "{\"sku\":\" gadget-9 \",\"name\":\"Gadget\",\"price\":49.990,"
+                          "\"currency\":\"USD\",\"stockQuantity\":100}"),
+                     201);
+    assert_header(f, "Location", "/products/GADGET-9");
+    assert_body(f, added);
+    snprintf(etag, sizeof(etag), "%.60s", header(f, "ETag"));
+    assert_int_equal(get(f, "/products/gadget-9"), 200);
+    assert_body(f, added);
+    assert_header(f, "ETag", etag);
+    snprintf(headers, sizeof(headers), "If-None-Match: %s\r\n", etag);
+    assert_int_equal(ask_with(f, "GET", "/products/GADGET-9", headers, NULL), 304);
+
+    post(f, "/products", "{\"sku\":\"GADGET-9\",\"name\":\"Again\"}");
+    assert_problem(f, 409, "duplicate_sku");
+    assert_int_equal(ask(f, "PATCH", "/products/GADGET-9", "{\"stockDelta\":-3}"), 200);
+    assert_value(f, "/onHand", "97");
+    ask(f, "PATCH", "/products/GADGET-9", "{\"stockQuantity\":80}");
+    assert_problem(f, 400, "validation");
+    assert_value(f, "/errors/0/pointer", "/stockQuantity");
+    snprintf(headers, sizeof(headers), "If-Match: %s\r\n", etag);
+    ask_with(f, "PATCH", "/products/GADGET-9", headers, "{\"stockQuantity\":80}");
+    assert_problem(f, 412, "precondition_failed");
+    get(f, "/products/GADGET-9");
+    snprintf(headers, sizeof(headers), "If-Match: %s\r\n", header(f, "ETag"));
+    assert_int_equal(ask_with(f, "PATCH", "/products/GADGET-9", headers, "{\"stockQuantity\":80}"),
+                     200);
+    assert_value(f, "/onHand", "80");
+    assert_int_equal(ask(f, "PATCH", "/products/GADGET-9", "{\"price\":21.5,\"name\":\"G\"}"), 200);
+    assert_value(f, "/price", "21.50");
+    assert_int_equal(ask(f, "PATCH", "/products/GADGET-9", "{\"price\":null}"), 200);
+    assert_value(f, "/price", "null");
+    ask(f, "PATCH", "/products/GADGET-9", "{}");
+    assert_problem(f, 400, "validation");
+    ask(f, "PATCH", "/products/GADGET-9", "{\"stockDelta\":1,\"stockQuantity\":1,\"sku\":\"X\"}");
+    assert_problem(f, 400, "validation");
+    assert_int_equal(count(f, "/errors"), 2);
+    ask(f, "PATCH", "/products/NOT-THERE", "{\"stockDelta\":1}");
+    assert_problem(f, 404, "not_found");
+    get(f, "/products/no%20sku");
+    assert_problem(f, 404, "not_found");
+}
+
+static void products__are_refused_with_every_fault(void **state)
+{
+    struct api_fixture *f = *state;
+
+    post(f, "/products",
+         "{\"sku\":\"a b\",\"name\":\"\",\"price\":-1,\"currency\":\"XXX\",\"stockQuantity\":-1}");
+    assert_problem(f, 400, "validation");
+    assert_int_equal(count(f, "/errors"), 5);
+    post(f, "/products",
+         "{\"sku\":\"A\",\"name\":\"A\",\"price\":1,\"currency\":\"USD\",\"stockQuantity\":"
+         "1000000000001}");
+    assert_problem(f, 400, "validation");
+    assert_value(f, "/errors/0/detail", "must be an integer from 0 to 1000000000000");
+    post(f, "/products", "{\"sku\":\"A\",\"name\":\"A\",\"price\":500.5,\"currency\":\"JPY\"}");
+    assert_problem(f, 400, "validation");
+    assert_value(f, "/errors/0/pointer", "/price");
+    assert_int_equal(
+        post(f, "/products", "{\"sku\":\"A\",\"name\":\"A\",\"price\":500.0,\"currency\":\"JPY\"}"),
+        201);
+    assert_value(f, "/price", "500");
+}
+
+/* ---- simulators ------------------------------------------------------------------------------ */
+
+static void simulators__can_be_put_as_they_are_got(void **state)
+{
+    static const struct {
+        const char *name, *as_got;
+    } rows[] = {
+        { "payments",
+          "{\"enabled\":true,\"mode\":\"approve\",\"delayMs\":{\"pay_first\":10,\"stock_first\":100},"
+          "\"failureRate\":0.0,\"seed\":1,\"failFirst\":0,\"declineAbove\":null,\"reason\":"
+          "\"Card declined\"}" },
+        { "inventory",
+          "{\"enabled\":true,\"mode\":\"auto\",\"delayMs\":{\"pay_first\":10,\"stock_first\":50},"
+          "\"failFirst\":0}" },
+        { "shipments",
+          "{\"enabled\":true,\"mode\":\"auto\",\"delayMs\":{\"pay_first\":10,\"stock_first\":100},"
+          "\"failFirst\":0}" },
+    };
+    struct api_fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const char *path = path_of("/simulators/", rows[i].name, "");
+
+        assert_int_equal(get(f, path), 200);
+        assert_body(f, rows[i].as_got);
+        assert_int_equal(ask(f, "PUT", path, rows[i].as_got), 200);
+        assert_body(f, rows[i].as_got);
+    }
+    get(f, "/simulators/orders");
+    assert_problem(f, 404, "not_found");
+}
+
+static void simulators__are_replaced_whole(void **state)
+{
+    struct api_fixture *f = *state;
+    const char *all = "{\"enabled\":false,\"mode\":\"wait\",\"delayMs\":{\"pay_first\":0,"
+                      "\"stock_first\":60000},\"failureRate\":0.25,\"seed\":7,\"failFirst\":3,"
+                      "\"declineAbove\":99.50,\"reason\":\"No \\\"credit\\\"\",\"poisonRate\":0.5}";
+
+    assert_int_equal(ask(f, "PUT", "/simulators/payments", all), 200);
+    assert_body(f, all);
+    assert_int_equal(get(f, "/simulators/payments"), 200);
+    assert_body(f, all);
+    assert_int_equal(ask(f, "PUT", "/simulators/payments", "{\"mode\":\"decline\"}"), 200);
+    assert_value(f, "/mode", "decline");
+    assert_value(f, "/enabled", "true");
+    assert_value(f, "/delayMs/stock_first", "100");
+    assert_value(f, "/declineAbove", "null");
+    assert_null(strstr(f->body.p, "poisonRate"));
+    (void)new_order(f);
+    {
+        const char *id = new_id(f, "/orderId");
+
+        pass_ms(f, 1000);
+        get(f, path_of("/orders/", id, ""));
+        assert_value(f, "/status", "PAYMENT_FAILED");
+        assert_value(f, "/paymentFailureReason", "Card declined");
+        assert_value(f, "/release/status", "done");
+    }
+    ask(f, "PUT", "/simulators/inventory",
+        "{\"mode\":\"wait\",\"delayMs\":{\"pay_first\":60001},\"seed\":1}");
+    assert_problem(f, 400, "validation");
+    assert_int_equal(count(f, "/errors"), 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        T(messages__from_outside_move_the_order),
+        T(messages__need_the_fields_of_their_topic),
+        T(messages__have_known_fields_of_the_right_type),
+        T(messages__of_unknown_orders_become_dead_letters),
+        T(products__are_added_read_and_changed),
+        T(products__are_refused_with_every_fault),
+        T(simulators__can_be_put_as_they_are_got),
+        T(simulators__are_replaced_whole),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
