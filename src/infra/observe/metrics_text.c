@@ -2,10 +2,10 @@
 #include <dirent.h>
 #include <inttypes.h>
 #include <stdarg.h>
-#include <sys/resource.h>
-#include <unistd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #define LABELS_MAX 128
 
