@@ -2,7 +2,9 @@
 #include "orderly/base/bytes.h"
 #include "orderly/base/check.h"
 #include "orderly/base/mem.h"
+#include "orderly/infra/store/lmdb_engine.h"
 #include "orderly/infra/store/memory.h"
+#include "support/temp_dir.h"
 
 /* ---- writes ------------------------------------------------------------------------- */
 
@@ -56,6 +58,35 @@ static struct engine *memory_create(bool small)
 static const struct rig_engine memory_engine = {
     .create = memory_create,
     .destroy = memory_engine_destroy,
+};
+
+/* One at a time: LMDB's locks are of the process. */
+static struct temp_dir lmdb_dir;
+
+static struct engine *lmdb_create(bool small)
+{
+    struct lmdb_config config = { .events_max = small ? RIG_SMALL_EVENTS : 0 };
+    struct lmdb_report report;
+    struct engine *e;
+    enum err err;
+
+    temp_dir_init(&lmdb_dir);
+    config.dir = lmdb_dir.path;
+    err = lmdb_engine_open(&config, &e, &report);
+    if (err != ERR_OK)
+        check_failed("store", report.why, __FILE__, __LINE__);
+    return e;
+}
+
+static void lmdb_destroy(struct engine *e)
+{
+    lmdb_engine_close(e);
+    temp_dir_deinit(&lmdb_dir);
+}
+
+static const struct rig_engine lmdb_engine = {
+    .create = lmdb_create,
+    .destroy = lmdb_destroy,
 };
 
 /* ---- adapters ----------------------------------------------------------------------- */
@@ -131,6 +162,8 @@ static const struct rig_adapter thread_adapter = {
 const struct rig_kind rig_kinds[] = {
     { "virtual, memory", &memory_engine, &virtual_adapter },
     { "thread, memory", &memory_engine, &thread_adapter },
+    { "virtual, lmdb", &lmdb_engine, &virtual_adapter },
+    { "thread, lmdb", &lmdb_engine, &thread_adapter },
 };
 const unsigned rig_kinds_len = ARRAY_LEN(rig_kinds);
 

@@ -127,10 +127,11 @@ static void writes__keep_databases_apart(struct rig *r)
     for (unsigned db = 0; db < STORE_DB_COUNT; db++) {
         const char *name = store_db_name((enum store_db)db);
 
-        put(r, (enum store_db)db, STR("key"), str_of(name));
+        put(r, (enum store_db)db, STR("position"), str_of(name)); /* 8 bytes, as an event's is */
     }
     for (unsigned db = 0; db < STORE_DB_COUNT; db++)
-        assert_value(r, (enum store_db)db, STR("key"), str_of(store_db_name((enum store_db)db)));
+        assert_value(r, (enum store_db)db, STR("position"),
+                     str_of(store_db_name((enum store_db)db)));
 }
 
 static void writes__take_the_longest_key_and_any_byte(struct rig *r)

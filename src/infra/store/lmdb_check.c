@@ -1,0 +1,264 @@
+#include "lmdb_check.h"
+#include "lmdb_private.h"
+#include "lmdb_sum.h"
+#include "orderly/base/bytes.h"
+#include "orderly/base/check.h"
+#include "orderly/infra/store/in_child.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What no start can mend. */
+#define RESTORE "restore from backup"
+
+struct check {
+    const struct store_dir *dir;
+};
+
+static void on_assert(MDB_env *env, const char *what)
+{
+    (void)env;
+    in_child_leave(ERR_DAMAGED, what);
+}
+
+static enum err say(char *why, int rc)
+{
+    store_say(why, "%s", mdb_strerror(rc));
+    return lmdb_err(rc);
+}
+
+enum err lmdb_check_schema(struct lmdb_env *db, MDB_txn *txn, uint32_t *version, char *why)
+{
+    int rc = lmdb_env_open_one(db, txn, DB_META, false);
+
+    if (rc == 0)
+        rc = lmdb_schema_read(db, txn, version);
+    if (rc == MDB_NOTFOUND || rc == MDB_CORRUPTED) {
+        store_say(why, "it says no schema");
+        return ERR_DAMAGED;
+    }
+    if (rc != 0)
+        return say(why, rc);
+    if (*version <= LMDB_SCHEMA)
+        return ERR_OK;
+    store_say(why, "it was written by a newer version of this program (schema %u, here %u)",
+              *version, LMDB_SCHEMA);
+    return ERR_INVALID;
+}
+
+/* ---- peeking -------------------------------------------------------------------- */
+
+/* The last event and the end of the chain: what a start builds on. */
+static int peek_tip(const struct lmdb_env *db, MDB_txn *txn, char *why)
+{
+    MDB_cursor *cursor;
+    struct lmdb_tip tip;
+    struct str value;
+    MDB_val k;
+    MDB_val v;
+    int rc = lmdb_tip_get(db, txn, &tip);
+
+    if (rc == 0)
+        rc = mdb_cursor_open(txn, db->dbis[DB_EVENTS], &cursor);
+    if (rc != 0)
+        return rc;
+    rc = mdb_cursor_get(cursor, &k, &v, MDB_LAST);
+    mdb_cursor_close(cursor);
+    if (rc != 0 && rc != MDB_NOTFOUND)
+        return rc;
+    if ((rc == 0) == tip.has_events &&
+        (rc != 0 || (k.mv_size == 8 && bytes_get_u64(k.mv_data) == tip.position &&
+                     lmdb_seal_open(DB_EVENTS, str_of_val(k), str_of_val(v), &value, NULL, NULL))))
+        return 0;
+    store_say(why, "its last event is not position %llu, or is damaged",
+              (unsigned long long)tip.position);
+    return MDB_CORRUPTED;
+}
+
+static enum err peek_rows(struct lmdb_env *db, char *why)
+{
+    uint32_t version;
+    MDB_txn *txn;
+    enum err err;
+    int rc = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
+
+    if (rc != 0)
+        return say(why, rc);
+    err = lmdb_check_schema(db, txn, &version, why);
+    if (err == ERR_OK && version == LMDB_SCHEMA) {
+        rc = lmdb_env_open_all(db, txn, false);
+        if (rc == 0)
+            rc = peek_tip(db, txn, why);
+        if (rc != 0) {
+            if (!why[0])
+                (void)say(why, rc);
+            err = rc == MDB_NOTFOUND ? ERR_DAMAGED : lmdb_err(rc);
+        }
+    }
+    /* Committed, not aborted: the databases stay open. */
+    if (mdb_txn_commit(txn) != 0 && err == ERR_OK)
+        err = ERR_IO;
+    return err;
+}
+
+static enum err peek_size(const struct lmdb_env *db, char *why)
+{
+    struct lmdb_walk walk = { 0 };
+    uint64_t used = lmdb_env_used_bytes(db);
+    uint64_t has = 0;
+    int rc = lmdb_env_file_bytes(db, &has);
+
+    if (rc != 0)
+        return say(why, rc);
+    if (has >= used || lmdb_walk_env(db, &walk) == ERR_OK)
+        return ERR_OK;
+    store_say(why, "it has %llu bytes and should have %llu", (unsigned long long)has,
+              (unsigned long long)used);
+    return ERR_DAMAGED;
+}
+
+static enum err peek_run(void *ctx, char *why, size_t why_size)
+{
+    const struct check *c = ctx;
+    struct lmdb_env db;
+    enum err err;
+    int rc;
+
+    REQUIRE(why_size == LMDB_TEXT_MAX);
+    rc = lmdb_env_open(&db, c->dir->path, MDB_RDONLY | MDB_NOLOCK, 0);
+    if (rc != 0)
+        return say(why, rc);
+    (void)mdb_env_set_assert(db.env, on_assert);
+    err = peek_rows(&db, why);
+    if (err == ERR_OK)
+        err = peek_size(&db, why);
+    return err;
+}
+
+/* Adds what can be done about it. */
+static enum err conclude(const struct store_dir *d, enum err err, const char *what, char *why)
+{
+    if (err == ERR_DAMAGED)
+        store_say(why, "%s/%s is damaged: %s; " RESTORE, d->path, STORE_FILE_DATA, what);
+    else if (err != ERR_OK)
+        store_say(why, "%s/%s can't be used: %s", d->path, STORE_FILE_DATA, what);
+    return err;
+}
+
+enum err lmdb_check_peek(const struct store_dir *d, char *why)
+{
+    struct check c = { d };
+    char what[LMDB_TEXT_MAX];
+    enum err err = in_child_run(peek_run, &c, what, sizeof(what));
+
+    return conclude(d, err, what, why);
+}
+
+/* ---- copying -------------------------------------------------------------------- */
+
+int lmdb_copy_to(MDB_env *env, int fd)
+{
+    int rc = mdb_env_copyfd2(env, fd, MDB_CP_COMPACT);
+
+    /* Some pages belong to nobody; that wastes room and harms nothing, so copy them as well. */
+    if (rc == MDB_INCOMPATIBLE) {
+        if (ftruncate(fd, 0) != 0 || lseek(fd, 0, SEEK_SET) != 0)
+            return errno;
+        rc = mdb_env_copyfd2(env, fd, 0);
+    }
+    if (rc != 0)
+        return rc;
+    return fsync(fd) == 0 ? 0 : errno;
+}
+
+enum err lmdb_check_copied(const char *file, struct lmdb_walk *walk, char *why)
+{
+    struct lmdb_env db;
+    MDB_txn *txn;
+    enum err err;
+    int rc = lmdb_env_open(&db, file, MDB_RDONLY | MDB_NOLOCK | MDB_NOSUBDIR, 0);
+
+    if (rc != 0)
+        return say(why, rc);
+    rc = mdb_txn_begin(db.env, NULL, MDB_RDONLY, &txn);
+    if (rc == 0) {
+        rc = lmdb_env_open_all(&db, txn, false);
+        if (rc == 0)
+            rc = mdb_txn_commit(txn);
+        else
+            mdb_txn_abort(txn);
+    }
+    if (rc == 0) {
+        err = lmdb_walk_env(&db, walk);
+        store_say(why, "%s", walk->first_damage);
+    } else {
+        err = say(why, rc);
+        if (err == ERR_NOT_FOUND)
+            err = ERR_DAMAGED;
+    }
+    lmdb_env_close(&db);
+    return err;
+}
+
+static enum err copy_file(const struct store_dir *d, const char *to, char *why)
+{
+    uint32_t version;
+    struct lmdb_env db;
+    MDB_txn *txn;
+    enum err err;
+    int rc = lmdb_env_open(&db, d->path, MDB_RDONLY | MDB_NOLOCK, 0);
+    int fd;
+
+    if (rc != 0)
+        return say(why, rc);
+    (void)mdb_env_set_assert(db.env, on_assert);
+    rc = mdb_txn_begin(db.env, NULL, MDB_RDONLY, &txn);
+    if (rc != 0)
+        return say(why, rc);
+    err = lmdb_check_schema(&db, txn, &version, why);
+    mdb_txn_abort(txn);
+    if (err != ERR_OK)
+        return err;
+    fd = open(to, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return say(why, errno);
+    rc = lmdb_copy_to(db.env, fd);
+    (void)close(fd);
+    lmdb_env_close(&db);
+    return rc == 0 ? ERR_OK : say(why, rc);
+}
+
+static enum err copy_run(void *ctx, char *why, size_t why_size)
+{
+    const struct check *c = ctx;
+    struct lmdb_walk walk = { 0 };
+    char file[STORE_FILE_PATH_MAX];
+    enum err err;
+
+    REQUIRE(why_size == LMDB_TEXT_MAX);
+    (void)store_dir_file(c->dir, STORE_FILE_COPY, file);
+    err = copy_file(c->dir, file, why);
+    return err == ERR_OK ? lmdb_check_copied(file, &walk, why) : err;
+}
+
+enum err lmdb_check_copy(const struct store_dir *d, char *why)
+{
+    struct check c = { d };
+    char what[LMDB_TEXT_MAX];
+    enum err err = in_child_run(copy_run, &c, what, sizeof(what));
+    int rc = 0;
+
+    /* Others may still look at the old file by the old lock file, which knows its transactions. */
+    if (err == ERR_OK) {
+        rc = store_dir_adopt(d, STORE_FILE_COPY, STORE_FILE_DATA);
+        if (rc != 0)
+            err = say(what, rc);
+        else if (store_dir_remove(d, STORE_FILE_LMDB_LOCK) != ERR_OK ||
+                 store_dir_remove(d, STORE_FILE_MARK) != ERR_OK)
+            err = say(what, errno);
+    }
+    if (err != ERR_OK)
+        (void)!store_dir_remove(d, STORE_FILE_COPY); /* the next start tries again */
+    return conclude(d, err, what, why);
+}

@@ -1,0 +1,290 @@
+#include "orderly/infra/store/lmdb_walk.h"
+#include "lmdb_check.h"
+#include "lmdb_private.h"
+#include "lmdb_sum.h"
+#include "orderly/base/bytes.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+
+#define SLICE_MS 1000   /* limits.md: a read transaction */
+#define LOOK_EVERY 1024 /* rows between two looks at the clock */
+#define PROGRESS_MS 250
+#define WALK_CANCELED (-1) /* neither LMDB's nor an errno */
+
+struct walker {
+    const struct lmdb_env *db;
+    struct lmdb_walk *walk;
+    uint64_t rows_about;
+    int64_t slice_ends_ms, progress_due_ms;
+
+    /* How far the walk has come in a database. */
+    char at[STORE_KEY_MAX];
+    size_t at_len; /* 0: at its beginning */
+
+    /* The chain up to the last event. */
+    bool has_events;
+    uint64_t position;
+    struct digest16 sum;
+    uint32_t n_epochs; /* entered */
+    bool knows_next;   /* the epoch behind those, or that there is none */
+    bool has_next;
+    struct lmdb_epoch next;
+};
+
+static int64_t now_ms(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* ---- damage --------------------------------------------------------------------- */
+
+__attribute__((format(printf, 2, 3))) static void damage(struct walker *w, const char *fmt, ...)
+{
+    va_list args;
+
+    if (w->walk->n_damaged++ > 0)
+        return;
+    va_start(args, fmt);
+    (void)vsnprintf(w->walk->first_damage, sizeof(w->walk->first_damage), fmt, args);
+    va_end(args);
+}
+
+static void damage_row(struct walker *w, enum store_db db, struct str key, const char *what)
+{
+    char hex[2 * STORE_KEY_MAX + 1];
+    size_t n = key.n < STORE_KEY_MAX ? key.n : STORE_KEY_MAX;
+
+    for (size_t i = 0; i < n; i++)
+        (void)snprintf(hex + 2 * i, 3, "%02x", (unsigned char)key.p[i]);
+    hex[2 * n] = '\0';
+    damage(w, "%s, row %s: %s", store_db_name(db), hex, what);
+}
+
+/* ---- the chain ------------------------------------------------------------------ */
+
+/* Epochs begin before the position that they gave first; the first one has 0 for it. None begins
+ * while a server runs. */
+static int enter_epochs(struct walker *w, MDB_txn *txn, uint64_t position)
+{
+    for (;;) {
+        if (!w->knows_next) {
+            int rc = lmdb_epoch_get(w->db, txn, w->n_epochs, &w->next);
+
+            if (rc != 0 && rc != MDB_NOTFOUND)
+                return rc;
+            w->knows_next = true;
+            w->has_next = rc == 0;
+        }
+        if (!w->has_next || w->next.first_position > position)
+            return 0;
+        lmdb_epoch_enter(&w->next, &w->sum);
+        w->n_epochs++;
+        w->knows_next = false;
+    }
+}
+
+static int check_event(struct walker *w, MDB_txn *txn, struct str key, struct str stored)
+{
+    struct digest16 before;
+    struct digest16 sum;
+    struct str value;
+    uint64_t position;
+    bool has_sum = stored.n >= lmdb_seal_len(DB_EVENTS);
+    bool is_sound = lmdb_seal_open(DB_EVENTS, key, stored, &value, &before, &sum);
+    int rc;
+
+    if (key.n != 8) {
+        damage_row(w, DB_EVENTS, key, "its key is no position");
+        return 0;
+    }
+    position = bytes_get_u64(key.p);
+    rc = enter_epochs(w, txn, position);
+    if (rc != 0)
+        return rc;
+    if (w->has_events && position != w->position + 1)
+        damage(w, "EVENTS: position %llu follows %llu", (unsigned long long)position,
+               (unsigned long long)w->position);
+    else if (!is_sound)
+        damage(w, "EVENTS: the sum of position %llu is wrong", (unsigned long long)position);
+    else if (memcmp(before.b, w->sum.b, sizeof(before.b)) != 0)
+        damage(w, "EVENTS: position %llu is not chained to the one before it",
+               (unsigned long long)position);
+    if (!w->has_events)
+        w->walk->first_position = position;
+    w->has_events = true;
+    w->walk->last_position = w->position = position;
+    if (has_sum)
+        w->sum = sum;
+    if (is_sound && w->walk->on_row && !w->walk->on_row(w->walk->ctx, DB_EVENTS, key, value))
+        return WALK_CANCELED;
+    return 0;
+}
+
+/* txn shows the last event that was met as the last one. */
+static int check_tip(struct walker *w, MDB_txn *txn)
+{
+    struct lmdb_tip tip;
+    int rc = lmdb_tip_get(w->db, txn, &tip);
+
+    if (rc == 0)
+        rc = enter_epochs(w, txn, w->has_events ? w->position + 1 : 0);
+    if (rc != 0)
+        return rc;
+    w->walk->epochs = w->n_epochs;
+    if (tip.has_events != w->has_events || (w->has_events && tip.position != w->position))
+        damage(w, "EVENTS: the log ends at position %llu and should end at %llu",
+               (unsigned long long)w->position, (unsigned long long)tip.position);
+    else if (memcmp(tip.sum.b, w->sum.b, sizeof(tip.sum.b)) != 0)
+        damage(w, "EVENTS: the end of the chain is not that of position %llu",
+               (unsigned long long)w->position);
+    return 0;
+}
+
+/* ---- rows ----------------------------------------------------------------------- */
+
+static int check_row(struct walker *w, MDB_txn *txn, enum store_db db, struct str key,
+                     struct str stored)
+{
+    struct lmdb_walk *walk = w->walk;
+    struct str value;
+
+    walk->rows++;
+    walk->rows_of[db]++;
+    walk->bytes += key.n + stored.n;
+    if (db == DB_EVENTS)
+        return check_event(w, txn, key, stored);
+    if (!lmdb_seal_open(db, key, stored, &value, NULL, NULL)) {
+        damage_row(w, db, key, "its sum is wrong");
+        return 0;
+    }
+    return walk->on_row && !walk->on_row(walk->ctx, db, key, value) ? WALK_CANCELED : 0;
+}
+
+static bool slice_is_over(struct walker *w)
+{
+    int64_t now;
+
+    if (w->walk->rows % LOOK_EVERY != 0)
+        return false;
+    now = now_ms();
+    if (w->walk->on_progress && now >= w->progress_due_ms) {
+        w->progress_due_ms = now + PROGRESS_MS;
+        w->walk->on_progress(w->walk->ctx, w->walk->rows, w->rows_about);
+    }
+    return now >= w->slice_ends_ms;
+}
+
+/* Behind where the walk was; the row there may be gone. */
+static int go_on(struct walker *w, MDB_cursor *cursor, MDB_val *k, MDB_val *v)
+{
+    struct str at = { w->at, w->at_len };
+    int rc;
+
+    if (w->at_len == 0)
+        return mdb_cursor_get(cursor, k, v, MDB_FIRST);
+    *k = val_of(at);
+    rc = mdb_cursor_get(cursor, k, v, MDB_SET_RANGE);
+    if (rc == 0 && str_eq(str_of_val(*k), at))
+        rc = mdb_cursor_get(cursor, k, v, MDB_NEXT);
+    return rc;
+}
+
+/* Walks on within one transaction. MDB_NOTFOUND: came to the end of the database; 0: time is up. */
+static int walk_slice(struct walker *w, MDB_txn *txn, MDB_cursor *cursor, enum store_db db)
+{
+    MDB_val k;
+    MDB_val v;
+    int rc = go_on(w, cursor, &k, &v);
+
+    w->slice_ends_ms = now_ms() + SLICE_MS;
+    while (rc == 0) {
+        rc = check_row(w, txn, db, str_of_val(k), str_of_val(v));
+        if (rc != 0)
+            return rc;
+        if (slice_is_over(w)) {
+            if (k.mv_size > sizeof(w->at))
+                return MDB_CORRUPTED; /* no key of ours */
+            memcpy(w->at, k.mv_data, k.mv_size);
+            w->at_len = k.mv_size;
+            return 0;
+        }
+        rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
+    }
+    if (rc == MDB_NOTFOUND && db == DB_EVENTS) {
+        int tip_rc = check_tip(w, txn);
+
+        return tip_rc != 0 ? tip_rc : rc;
+    }
+    return rc;
+}
+
+static int walk_db(struct walker *w, enum store_db db)
+{
+    int rc = 0;
+
+    w->at_len = 0;
+    while (rc == 0) {
+        MDB_cursor *cursor;
+        MDB_txn *txn;
+
+        rc = mdb_txn_begin(w->db->env, NULL, MDB_RDONLY, &txn);
+        if (rc != 0)
+            return rc;
+        rc = mdb_cursor_open(txn, w->db->dbis[db], &cursor);
+        if (rc == 0) {
+            rc = walk_slice(w, txn, cursor, db);
+            mdb_cursor_close(cursor);
+        }
+        mdb_txn_abort(txn);
+    }
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static uint64_t count_rows(const struct lmdb_env *db)
+{
+    uint64_t rows = 0;
+    MDB_txn *txn;
+
+    if (mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn) != 0)
+        return 0;
+    for (unsigned i = 0; i < STORE_DB_COUNT; i++) {
+        MDB_stat stat;
+
+        if (mdb_stat(txn, db->dbis[i], &stat) == 0)
+            rows += stat.ms_entries;
+    }
+    mdb_txn_abort(txn);
+    return rows;
+}
+
+enum err lmdb_walk_env(const struct lmdb_env *db, struct lmdb_walk *walk)
+{
+    struct walker w = { .db = db, .walk = walk };
+    int rc = 0;
+
+    walk->rows = walk->bytes = walk->n_damaged = 0;
+    memset(walk->rows_of, 0, sizeof(walk->rows_of));
+    walk->first_position = walk->last_position = 0;
+    walk->epochs = 0;
+    walk->first_damage[0] = '\0';
+    w.rows_about = count_rows(db);
+    for (unsigned i = 0; i < STORE_DB_COUNT && rc == 0; i++)
+        if (!walk->events_only || i == DB_EVENTS)
+            rc = walk_db(&w, (enum store_db)i);
+    if (rc == WALK_CANCELED)
+        return ERR_CANCELED;
+    if (rc != 0)
+        damage(&w, "after %llu rows: %s", (unsigned long long)walk->rows, mdb_strerror(rc));
+    if (rc != 0 && !lmdb_is_broken(rc))
+        return ERR_IO;
+    return walk->n_damaged > 0 ? ERR_DAMAGED : ERR_OK;
+}
+
+enum err lmdb_engine_walk(struct engine *e, struct lmdb_walk *w)
+{
+    return lmdb_walk_env(&lmdb_of(e)->db, w);
+}
