@@ -174,8 +174,7 @@ static void check_keys(struct json_in *in, yyjson_val *object, const struct json
     }
 }
 
-/* False: deeper than JSON_DEPTH_MAX. */
-// NOLINTNEXTLINE(misc-no-recursion): bounded by JSON_DEPTH_MAX.
+/* False: deeper than JSON_DEPTH_MAX, which also bounds this recursion. */
 static bool check_value(struct json_in *in, yyjson_val *v, const struct json_path *at,
                         unsigned depth)
 {
@@ -223,8 +222,8 @@ struct yyjson_val *json_in_parse(struct json_in *in, struct str body, struct str
         *why = STR("The body is empty; a JSON object is needed.");
         return NULL;
     }
-    doc = yyjson_read_opts((char *)(uintptr_t)body.p, body.n,
-                           YYJSON_READ_INSITU | YYJSON_READ_NUMBER_AS_RAW, &alc, &err);
+    doc = yyjson_read_opts((char *)body.p, body.n, YYJSON_READ_INSITU | YYJSON_READ_NUMBER_AS_RAW,
+                           &alc, &err);
     if (!doc) {
         *why = arena_printf(in->arena, "The body is no JSON: %s at byte %zu.", err.msg, err.pos);
         return NULL;
