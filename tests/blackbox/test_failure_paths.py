@@ -493,7 +493,7 @@ def test_an_order_answers_while_it_is_retrying(start):
 
 
 def test_an_order_answers_while_a_context_takes_its_time(start):
-    with start("--set=simulators.inventory.delayMs=60000").client() as client:
+    with start("--set=simulators.inventory.delayMs=60000", "--drain=100ms").client() as client:
         o = place(client)
         assert order(client, o["orderId"])["status"] == "PENDING"
         assert cancel(client, o["orderId"]).is_(200).json["status"] == "CANCELLED"

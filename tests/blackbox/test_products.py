@@ -148,3 +148,10 @@ def test_the_demo_adds_what_is_missing(start):
                           "GRINDER-BURR-001": 89.99}
         assert {p["available"] for p in products.values()} == {1000000}
         assert {p["currency"] for p in products.values()} == {"USD"}
+
+
+def test_the_catalogue_is_bounded(start):
+    with start("--set=products_max=2").client() as client:
+        for _ in range(2):
+            add_product(client)
+        assert client.post("/products", new()).pointers() == ["/sku"]

@@ -41,7 +41,7 @@ static const struct option keeping[] = {
       .type = OPTION_COUNT, .least = 1, .most = 1000000000, AT(app.idempotency_keys_max) },
     { "cache_bytes", "SIZE", "settled orders and carts kept in memory", .type = OPTION_BYTES,
       .least = 1 << 20, .most = 1ULL << 40, AT(app.cache_bytes_max) },
-    { "products_max", "N", "products in the catalogue; beyond: 503", .type = OPTION_COUNT,
+    { "products_max", "N", "products in the catalogue; more are refused", .type = OPTION_COUNT,
       .least = 1, .most = 10000000, AT(app.products_max) },
 };
 
@@ -107,7 +107,7 @@ static const struct option orders[] = {
           AT(app.simulators.name.delay_ms[FLOW_STOCK_FIRST]) },                                    \
     {                                                                                              \
         "simulators." #name ".failFirst", "N", "let its handler fail this often per message",      \
-            .type = OPTION_COUNT, .most = 1000, AT(app.simulators.name.fail_first)                 \
+            .type = OPTION_COUNT, .most = 1000000, AT(app.simulators.name.fail_first)              \
     }
 
 static const struct option simulators[] = {
@@ -116,8 +116,8 @@ static const struct option simulators[] = {
       .type = OPTION_RATIO, AT(app.simulators.payments.failure_rate) },
     { "simulators.payments.poisonRate", "0..1", "share of orders whose handler always fails",
       .type = OPTION_RATIO, AT(app.simulators.payments.poison_rate) },
-    { "simulators.payments.seed", "N", "of the two shares", .type = OPTION_COUNT,
-      .most = UINT64_MAX, AT(app.simulators.payments.seed) },
+    { "simulators.payments.seed", "N", "of the two shares", .type = OPTION_COUNT, .most = INT64_MAX,
+      AT(app.simulators.payments.seed) },
     { "simulators.payments.declineAbove", "AMOUNT", "decline what is above; none: nothing is",
       .type = OPTION_LEVEL, AT(app.simulators.payments.decline_above_e4) },
     { "simulators.payments.reason", "TEXT", "of a decline", .type = OPTION_TEXT, .least = 1,

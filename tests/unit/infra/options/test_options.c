@@ -282,7 +282,7 @@ static void options__values_at_the_edge_are_taken_and_beyond_it_refused(void **s
         { "simulators.payments.delayMs", "60000", "60001" },
         { "simulators.payments.delayMs", "1m", "-1" },
         { "simulators.payments.failureRate", "1.0", "1.000000001" },
-        { "simulators.payments.seed", "18446744073709551615", "18446744073709551616" },
+        { "simulators.payments.seed", "9223372036854775807", "9223372036854775808" },
         { "simulators.payments.declineAbove", "none", "1e3" },
         { "simulators.payments.declineAbove", "0.0001", "0.00001" },
         { "discounts.pay_first.line_percent", "100", "100.01" },
