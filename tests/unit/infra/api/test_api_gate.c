@@ -338,6 +338,7 @@ static void metrics__are_in_the_text_format(void **state)
         "refused_total",
         "store_bytes",
         "idempotency_entries",
+        "refunds_due",
         "publish_accepted_seconds",
         "publish_accepted_seconds_max",
         "publish_handled_seconds",
@@ -383,6 +384,28 @@ static void metrics__are_in_the_text_format(void **state)
                      200);
 }
 
+static void metrics__say_how_much_money_is_due_back(void **state)
+{
+    struct api_fixture *f = *state;
+    const char *id;
+
+    ask(f, "PUT", "/simulators/payments", "{\"enabled\":false}");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(post(f, "/orders", ORDER_JSON), 201);
+        id = new_id(f, "/orderId");
+        pass_ms(f, 100);
+        assert_int_equal(post(f, path_of("/orders/", id, "/mark-paid"),
+                              i ? "{\"paymentId\":\"p-1\"}" : "{\"paymentId\":\"p-0\"}"),
+                         200);
+        assert_int_equal(post(f, path_of("/orders/", id, "/cancel"), "{\"reason\":\"no\"}"), 200);
+        assert_value(f, "/refund/status", "due");
+        assert_value(f, "/refunds/0/amount", "39.98");
+        assert_value(f, "/refunds/0/currency", "USD");
+    }
+    get(f, "/metrics");
+    assert_non_null(strstr(f->body.p, "\norderly_refunds_due{currency=\"USD\"} 79.96\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +426,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(health__says_alive_ready_and_why_not, setup_small,
                                         teardown),
         T(metrics__are_in_the_text_format),
+        T(metrics__say_how_much_money_is_due_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
