@@ -175,11 +175,14 @@ static void metrics_job_done(struct store_read *read)
 void health_metrics(struct call *c)
 {
     struct metrics_job *job = arena_zalloc(&c->req->arena, sizeof(*job));
+    enum err e;
 
     job->call = c;
     job->read.run = metrics_job_run;
     job->read.done = metrics_job_done;
-    job->status = store_read_start(app_store(c->app), &job->read);
-    if (job->status != ERR_OK) /* too busy to count, but not to say so */
-        metrics_job_send(job);
+    e = store_read_start(app_store(c->app), &job->read);
+    if (e == ERR_OK)
+        return; /* the job is the reader's now */
+    job->status = e; /* too busy to count, but not to say so */
+    metrics_job_send(job);
 }
