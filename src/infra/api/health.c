@@ -182,7 +182,7 @@ void health_metrics(struct call *c)
     job->read.done = metrics_job_done;
     e = store_read_start(app_store(c->app), &job->read);
     if (e == ERR_OK)
-        return; /* the job is the reader's now */
+        return;      /* the job is the reader's now */
     job->status = e; /* too busy to count, but not to say so */
     metrics_job_send(job);
 }
