@@ -227,15 +227,24 @@ static void read_fields(struct command_call *cc)
     read_key(cc);
 }
 
+static bool content_is_ours(const struct call *c)
+{
+    struct str type, coding;
+
+    if (!call_header(c, "Content-Type", &type) || !field_is_json(type))
+        return false;
+    return !call_header(c, "Content-Encoding", &coding) || str_eq_nocase(coding, STR("identity"));
+}
+
 struct command_call *command_open_raw(struct call *c, enum command_body body,
                                       struct yyjson_val **root)
 {
     struct command_call *cc;
-    struct str type = STR_NONE, why;
+    struct str why;
 
-    if (c->req->body.n && (!call_header(c, "Content-Type", &type) || !field_is_json(type))) {
+    if (c->req->body.n && !content_is_ours(c)) {
         call_problem(c, 415, "unsupported_media_type",
-                     "The body must be application/json in UTF-8.");
+                     "The body must be application/json in UTF-8, without a coding.");
         return NULL;
     }
     cc = arena_zalloc(&c->req->arena, sizeof(*cc));

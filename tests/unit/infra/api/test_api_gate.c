@@ -112,6 +112,10 @@ static void gate__wants_json_and_gives_json(void **state)
     assert_problem(f, 415, "unsupported_media_type");
     ask_with(f, "POST", "/carts", "Content-Type: application/x-www-form-urlencoded\r\n", "a=1");
     assert_problem(f, 415, "unsupported_media_type");
+    ask_with(f, "POST", "/carts", "Content-Encoding: gzip\r\n", "{\"customerId\":\"c\"}");
+    assert_problem(f, 415, "unsupported_media_type");
+    ask_with(f, "POST", "/carts", "Content-Encoding: identity\r\n", "{\"customerId\":\"c\"}");
+    assert_int_equal(f->status, 201);
     ask_with(f, "POST", "/carts", "Content-Type: application/x+json;charset=UTF-8\r\n",
              "{\"customerId\":\"c\"}");
     assert_int_equal(f->status, 201);
