@@ -36,10 +36,12 @@ struct key_sweep {
 
 /* Names of rows in DB_META. */
 #define META_LETTERS BUS_META_LETTERS
-#define META_COUNTS  "order_counts"
+#define META_COUNTS "order_counts"
 
-#define DOOR_READY_MAX   1024 /* things ready on the loop: 2 to 4 ms of work */
-#define DOOR_WRITES_MAX  4096 /* a quarter of the hand-over queue */
+#define DOOR_READY_MAX                                                                             \
+    128                       /* things ready on the loop: less than a millisecond of work, and
+                               * what is in work still fits into a core's own cache */
+#define DOOR_WRITES_MAX 4096  /* a quarter of the hand-over queue */
 #define DOOR_WAITING_MAX 2048 /* at 30,000 orders a second the last waits 70 ms */
 
 struct demo;
@@ -62,9 +64,9 @@ struct app {
     struct map bindings; /* payment, reservation, shipment ids decided but not yet durable */
     struct simulators simulators;
     struct event_list decision; /* scratch of one decision; empty between them */
-    struct list door; /* commands that wait to enter (door.c) */
+    struct list door;           /* commands that wait to enter (door.c) */
     unsigned n_door;
-    struct list finished;       /* commands whose answer needed no commit */
+    struct list finished; /* commands whose answer needed no commit */
     struct list handlings_spare;
     unsigned n_handlings_spare;
     struct deadlines deadlines;
