@@ -117,7 +117,7 @@ static enum err dir_lock(struct store_dir *d, struct lmdb_report *report)
     /* For people only, so it does no harm if the disk is full. */
     n = snprintf(who, sizeof(who), "%ld\n", (long)getpid());
     if (ftruncate(d->lock_fd, 0) == 0 && pwrite(d->lock_fd, who, (size_t)n, 0) != n)
-        (void)ftruncate(d->lock_fd, 0);
+        snprintf(report->note, sizeof(report->note), "the lock file does not hold our process id");
     return ERR_OK;
 }
 
