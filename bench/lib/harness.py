@@ -31,6 +31,7 @@ SERVER_SETTINGS = {
     "simulators.inventory.delayMs": 0,
     "simulators.shipments.delayMs": 0,
     "memory_events_max": 40_000_000,
+    "log.audit": "false",  # a line for each message: 7 an order
 }
 START_SECONDS = 30
 STOP_SECONDS = 30
