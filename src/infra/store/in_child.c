@@ -111,6 +111,7 @@ enum err in_child_run(in_child_cb run, void *ctx, char *text, size_t text_size)
         (void)snprintf(text, text_size, "no process to look with: %s", strerror(errno));
         return ERR_IO;
     }
+    (void)fflush(NULL); /* what is buffered now is written once */
     pid = fork();
     if (pid == 0) {
         (void)close(pipes[0]);

@@ -118,6 +118,20 @@ static enum err peek_size(const struct lmdb_env *db, char *why)
     return ERR_DAMAGED;
 }
 
+/* Before anything is written over what it says is free. */
+static enum err peek_free(const struct lmdb_env *db, char *why)
+{
+    bool is_sound;
+    int rc = lmdb_walk_free(db, &is_sound);
+
+    if (rc != 0)
+        return say(why, rc);
+    if (is_sound)
+        return ERR_OK;
+    store_say(why, "its list of free pages is wrong");
+    return ERR_DAMAGED;
+}
+
 static enum err peek_run(void *ctx, char *why, size_t why_size)
 {
     const struct check *c = ctx;
@@ -133,6 +147,8 @@ static enum err peek_run(void *ctx, char *why, size_t why_size)
     err = peek_rows(&db, why);
     if (err == ERR_OK)
         err = peek_size(&db, why);
+    if (err == ERR_OK)
+        err = peek_free(&db, why);
     return err;
 }
 

@@ -8,6 +8,9 @@
 /* lmdb_walk.c: of an environment whose databases are open. */
 MUST_CHECK enum err lmdb_walk_env(const struct lmdb_env *db, struct lmdb_walk *walk);
 
+/* lmdb_walk.c: LMDB's list of free pages. Returns its code. */
+MUST_CHECK int lmdb_walk_free(const struct lmdb_env *db, bool *is_sound);
+
 /* Is this a store that this program can open? Takes little time, except where the file is shorter
  * than it says: then every row is looked at, since the pages that are missing may be unused ones.
  * Says in why what is wrong. */

@@ -4,6 +4,7 @@
 #include "lmdb_sum.h"
 #include "orderly/base/bytes.h"
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -193,41 +194,70 @@ static int go_on(struct walker *w, MDB_cursor *cursor, MDB_val *k, MDB_val *v)
     return rc;
 }
 
-/* Walks on within one transaction. MDB_NOTFOUND: came to the end of the database; 0: time is up. */
-static int walk_slice(struct walker *w, MDB_txn *txn, MDB_cursor *cursor, enum store_db db)
+static bool is_before(struct str a, struct str b)
 {
+    int order = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
+
+    return order < 0 || (order == 0 && a.n < b.n);
+}
+
+/* Remembers how far the walk has come; that each key is behind the one before it says something
+ * also about rows without a sum. */
+static void step_to(struct walker *w, enum store_db db, struct str key)
+{
+    if (key.n == 0 || key.n > sizeof(w->at)) {
+        damage(w, "%s: a key of %zu bytes", store_db_name(db), key.n);
+        return;
+    }
+    if (w->at_len > 0 && !is_before((struct str){ w->at, w->at_len }, key))
+        damage_row(w, db, key, "it is out of order");
+    memcpy(w->at, key.p, key.n);
+    w->at_len = key.n;
+}
+
+/* Where one transaction shows all of a database, its own count has to be right. */
+static int check_count(struct walker *w, MDB_txn *txn, enum store_db db)
+{
+    MDB_stat stat;
+    int rc = mdb_stat(txn, w->db->dbis[db], &stat);
+
+    if (rc == 0 && stat.ms_entries != w->walk->rows_of[db])
+        damage(w, "%s: has %llu rows and should have %llu", store_db_name(db),
+               (unsigned long long)w->walk->rows_of[db], (unsigned long long)stat.ms_entries);
+    return rc;
+}
+
+/* Walks on within one transaction. *is_done: came to the end of the database. */
+static int walk_slice(struct walker *w, MDB_txn *txn, MDB_cursor *cursor, enum store_db db,
+                      bool *is_done)
+{
+    bool is_whole = w->at_len == 0;
     MDB_val k;
     MDB_val v;
     int rc = go_on(w, cursor, &k, &v);
 
     w->slice_ends_ms = now_ms() + SLICE_MS;
     while (rc == 0) {
+        step_to(w, db, str_of_val(k));
         rc = check_row(w, txn, db, str_of_val(k), str_of_val(v));
-        if (rc != 0)
+        if (rc != 0 || slice_is_over(w))
             return rc;
-        if (slice_is_over(w)) {
-            if (k.mv_size > sizeof(w->at))
-                return MDB_CORRUPTED; /* no key of ours */
-            memcpy(w->at, k.mv_data, k.mv_size);
-            w->at_len = k.mv_size;
-            return 0;
-        }
         rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
     }
-    if (rc == MDB_NOTFOUND && db == DB_EVENTS) {
-        int tip_rc = check_tip(w, txn);
-
-        return tip_rc != 0 ? tip_rc : rc;
-    }
-    return rc;
+    if (rc != MDB_NOTFOUND)
+        return rc;
+    *is_done = true;
+    rc = is_whole ? check_count(w, txn, db) : 0;
+    return rc == 0 && db == DB_EVENTS ? check_tip(w, txn) : rc;
 }
 
 static int walk_db(struct walker *w, enum store_db db)
 {
+    bool is_done = false;
     int rc = 0;
 
     w->at_len = 0;
-    while (rc == 0) {
+    while (rc == 0 && !is_done) {
         MDB_cursor *cursor;
         MDB_txn *txn;
 
@@ -236,13 +266,74 @@ static int walk_db(struct walker *w, enum store_db db)
             return rc;
         rc = mdb_cursor_open(txn, w->db->dbis[db], &cursor);
         if (rc == 0) {
-            rc = walk_slice(w, txn, cursor, db);
+            rc = walk_slice(w, txn, cursor, db, &is_done);
             mdb_cursor_close(cursor);
         }
         mdb_txn_abort(txn);
     }
+    return rc;
+}
+
+/* ---- free pages ----------------------------------------------------------------- */
+
+/* LMDB's own list of pages to use again, in lists of descending numbers. One that is wrong would let
+ * it write over what is in use. */
+static bool are_free_pages(const struct lmdb_env *db, MDB_val v)
+{
+    const char *at = v.mv_data;
+    MDB_envinfo info;
+    size_t before = SIZE_MAX;
+    size_t n = 0;
+
+    (void)mdb_env_info(db->env, &info);
+    if (v.mv_size < sizeof(n))
+        return false;
+    memcpy(&n, at, sizeof(n));
+    if (n > v.mv_size / sizeof(n) - 1)
+        return false;
+    for (size_t i = 1; i <= n; i++) {
+        size_t page;
+
+        memcpy(&page, at + i * sizeof(page), sizeof(page));
+        if (page < 2 || page > info.me_last_pgno || page >= before)
+            return false;
+        before = page;
+    }
+    return true;
+}
+
+int lmdb_walk_free(const struct lmdb_env *db, bool *is_sound)
+{
+    MDB_cursor *cursor;
+    MDB_txn *txn;
+    MDB_val k;
+    MDB_val v;
+    int rc = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
+
+    *is_sound = true;
+    if (rc != 0)
+        return rc;
+    rc = mdb_cursor_open(txn, 0, &cursor);
+    if (rc == 0) {
+        while (*is_sound && (rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0)
+            *is_sound = are_free_pages(db, v);
+        mdb_cursor_close(cursor);
+    }
+    mdb_txn_abort(txn);
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
+
+static int walk_free(struct walker *w)
+{
+    bool is_sound;
+    int rc = lmdb_walk_free(w->db, &is_sound);
+
+    if (rc == 0 && !is_sound)
+        damage(w, "the list of free pages is wrong");
+    return rc;
+}
+
+/* ---- all of it ------------------------------------------------------------------ */
 
 static uint64_t count_rows(const struct lmdb_env *db)
 {
@@ -275,6 +366,8 @@ enum err lmdb_walk_env(const struct lmdb_env *db, struct lmdb_walk *walk)
     for (unsigned i = 0; i < STORE_DB_COUNT && rc == 0; i++)
         if (!walk->events_only || i == DB_EVENTS)
             rc = walk_db(&w, (enum store_db)i);
+    if (rc == 0 && !walk->events_only)
+        rc = walk_free(&w);
     if (rc == WALK_CANCELED)
         return ERR_CANCELED;
     if (rc != 0)
