@@ -65,10 +65,9 @@ static void demo_done(struct command *c)
 /* 10 % off a line from 3 pieces, and 10.00 off above 100.00, in carts; where nothing was set. */
 static void demo_discounts(struct app *app)
 {
-    static const struct discount_rules none;
     struct discount_rules *rules = &app->config.discounts[FLOW_PAY_FIRST];
 
-    if (memcmp(rules, &none, sizeof(none)) != 0)
+    if (rules->line_percent_hundredths || rules->order_amount)
         return;
     *rules = (struct discount_rules){
         .line_percent_hundredths = 1000,

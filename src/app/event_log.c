@@ -221,7 +221,7 @@ static void append_finish(struct append *a)
     unsigned n = a->n_messages;
     int64_t us = scheduler_mono_us(log->scheduler) - a->submitted_us;
 
-    memcpy(messages, a->messages, n * sizeof(messages[0]));
+    memcpy(messages, a->messages, n * sizeof(struct message *));
     a->status = a->write.status;
     log->in_flight--;
     append_free_rows(a);

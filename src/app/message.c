@@ -16,6 +16,7 @@ static struct message *message_create(size_t arrays)
 
     m->refs = 1;
     m->appended_us = 0;
+    m->memory = (struct buf){ 0 };
     arena_init(&m->arena, arrays ? m + 1 : NULL, arrays);
     return m;
 }
@@ -32,10 +33,9 @@ static size_t message_arrays_size(const struct payload *p)
 struct message *message_of_event(const struct event *e)
 {
     struct message *m = message_create(message_arrays_size(&e->p));
-    struct buf row = { 0 };
 
-    event_encode(e, &row);
-    m->row = buf_str(&row);
+    event_encode(e, &m->memory);
+    m->row = buf_str(&m->memory);
 
     enum err err = event_decode(m->row, e->position, &m->event, &m->arena);
 
@@ -47,11 +47,10 @@ struct message *message_of_event(const struct event *e)
 enum err message_of_row(struct str row, uint64_t position, struct message **out)
 {
     struct message *m = message_create(0);
-    struct buf copy = { 0 };
     enum err err;
 
-    buf_add_str(&copy, row);
-    m->row = buf_str(&copy);
+    buf_add_str(&m->memory, row);
+    m->row = buf_str(&m->memory);
     err = event_decode(m->row, position, &m->event, &m->arena);
     if (err != ERR_OK) {
         message_unref(m);
@@ -68,7 +67,6 @@ void message_unref(struct message *m)
     if (--m->refs > 0)
         return;
     arena_deinit(&m->arena);
-    mem_free(
-        (void *)(uintptr_t)m->row.p); /* ours: taken over from the buffer it was encoded into */
+    buf_deinit(&m->memory);
     mem_free(m);
 }

@@ -65,7 +65,7 @@ static void player_handle(struct subscription *s, struct delivery *d)
     }
     if (p->n_held == p->held_cap) {
         p->held_cap = p->held_cap ? 2 * p->held_cap : 64;
-        p->held = mem_realloc(p->held, p->held_cap * sizeof(p->held[0]));
+        p->held = mem_realloc(p->held, p->held_cap * sizeof(struct delivery *));
     }
     p->held[p->n_held++] = d;
 }
@@ -77,7 +77,7 @@ void player_answer(struct player *p, size_t held, enum answer a)
     REQUIRE(held < p->n_held);
     d = p->held[held];
     p->n_held--;
-    memmove(p->held + held, p->held + held + 1, (p->n_held - held) * sizeof(p->held[0]));
+    memmove(p->held + held, p->held + held + 1, (p->n_held - held) * sizeof(struct delivery *));
     player_end(p, d, a);
 }
 

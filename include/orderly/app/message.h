@@ -5,6 +5,7 @@
 #ifndef ORDERLY_APP_MESSAGE_H
 #define ORDERLY_APP_MESSAGE_H
 #include "orderly/base/arena.h"
+#include "orderly/base/buf.h"
 #include "orderly/base/err.h"
 #include "orderly/domain/event.h"
 
@@ -13,8 +14,9 @@ struct message {
     /* The event; its views point into row and into the message's own memory. messageId = event.id,
      * topic, timestamp = occurred_at_ms, payload = p, correlationId = lane, position. */
     struct event event;
-    struct str topic;    /* n == 0: an internal event that is not published */
-    struct str row;      /* the encoded event */
+    struct str topic; /* n == 0: an internal event that is not published */
+    struct str row;   /* the encoded event, in memory */
+    struct buf memory;
     int64_t appended_us; /* monotonic time when it was handed to the log; 0: read from the log */
     struct arena arena;
 };
