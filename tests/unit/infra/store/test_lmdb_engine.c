@@ -79,7 +79,10 @@ static void reopening__keeps_every_row_and_the_end_of_the_chain(void **state)
         lmdb_store_close(&s);
         lmdb_store_must_open(&s);
         after = state_of(&s);
-        assert_memory_equal(&before, &after, sizeof(before));
+        assert_int_equal(after.last_position, before.last_position);
+        assert_int_equal(after.epochs, 1);
+        assert_memory_equal(before.last_sum, after.last_sum, sizeof(before.last_sum));
+        assert_memory_equal(before.epoch, after.epoch, sizeof(before.epoch));
     }
     for (uint64_t n = 1; n <= 500; n++)
         lmdb_store_must_have(&s, n);
