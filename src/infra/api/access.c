@@ -260,10 +260,21 @@ bool access_count_failure(struct access *a, enum access_result result, int64_t n
         a->window_ms = now_ms;
         a->in_window = 0;
     }
-    if (++a->in_window <= ACCESS_FAILURES_AT_ONCE || a->delayed >= ACCESS_DELAYED_MAX)
+    return ++a->in_window > ACCESS_FAILURES_AT_ONCE;
+}
+
+bool access_delay(struct access *a)
+{
+    if (a->delayed >= ACCESS_DELAYED_MAX)
         return false;
     a->delayed++;
     return true;
+}
+
+void access_undelay(struct access *a)
+{
+    REQUIRE(a->delayed > 0);
+    a->delayed--;
 }
 
 /* Compared as text; the default ports may be left out. */

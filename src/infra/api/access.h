@@ -45,12 +45,12 @@ enum access_result { ACCESS_FINE, ACCESS_NO_TOKEN, ACCESS_BAD_TOKEN, ACCESS_FORB
  * name, part of an Idempotency-Key; a rotated token with the same name is the same caller. */
 enum access_result access_check(struct access *a, struct str authorization, unsigned roles,
                                 enum role *role, struct text_id *caller);
-/* Counts a failure. True: the answer shall wait ACCESS_DELAY_MS (then access_undelay). */
+/* Counts a failure. True: the answer should wait (access_delay). */
 bool access_count_failure(struct access *a, enum access_result result, int64_t now_ms);
-static inline void access_undelay(struct access *a)
-{
-    a->delayed--;
-}
+/* Takes a place among the answers that wait ACCESS_DELAY_MS; access_undelay gives it back. False:
+ * all are taken. */
+bool access_delay(struct access *a);
+void access_undelay(struct access *a);
 
 /* May a page of this origin send unsafe requests to a server that was reached as host? */
 bool access_origin_is_fine(struct str origin, struct str host, const struct str *origins,

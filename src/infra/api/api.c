@@ -150,7 +150,7 @@ static bool check_accept(struct call *c)
     bool is_text = c->route->answer == ROUTE_TEXT;
     struct str accept;
 
-    if (!call_header(c, "Accept", &accept) ||
+    if (!call_header_list(c, "Accept", &accept) ||
         field_accepts(accept, is_text ? STR("text") : STR("application"),
                       is_text ? STR("plain") : STR("json")))
         return true;
@@ -249,6 +249,12 @@ static void api_on_request(void *ctx, struct http_request *req)
 
     (void)ctx;
     if (c->is_delayed) { /* nothing is looked at; the answer only comes late */
+        /* The place is taken here and not with the head: a client that hangs up inside its body
+         * would keep it for ever. */
+        if (!access_delay(&c->api->access)) {
+            send_unauthorized(c);
+            return;
+        }
         timer_init(&c->timer, delayed_fire);
         timer_start(app_timers(c->app), &c->timer, ACCESS_DELAY_MS);
         return;

@@ -61,7 +61,7 @@ bool call_is_unchanged(const struct call *c, uint64_t tag)
 {
     struct str value;
 
-    return call_header(c, "If-None-Match", &value) && field_none_match_hits(value, tag);
+    return call_header_list(c, "If-None-Match", &value) && field_none_match_hits(value, tag);
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -179,4 +179,30 @@ unsigned call_limit(const struct call *c, struct json_in *in)
 bool call_header(const struct call *c, const char *name, struct str *value)
 {
     return http_request_header(c->req, str_of(name), value);
+}
+
+bool call_header_list(const struct call *c, const char *name, struct str *value)
+{
+    const struct http_request *req = c->req;
+    struct str all = STR_NONE;
+    size_t n = 0;
+    char *p;
+
+    if (http_request_header_count(req, str_of(name)) <= 1)
+        return call_header(c, name, value);
+    for (unsigned i = 0; i < req->n_headers; i++)
+        n += str_eq_nocase(req->headers[i].name, str_of(name)) ? req->headers[i].value.n + 1 : 0;
+    all.p = p = arena_alloc(&c->req->arena, n);
+    for (unsigned i = 0; i < req->n_headers; i++) {
+        struct str line = req->headers[i].value;
+
+        if (!str_eq_nocase(req->headers[i].name, str_of(name)))
+            continue;
+        if (line.n)
+            memcpy(p + all.n, line.p, line.n);
+        p[all.n + line.n] = ',';
+        all.n += line.n + 1;
+    }
+    *value = (struct str){ all.p, all.n - 1 }; /* without the last comma */
+    return true;
 }

@@ -69,6 +69,8 @@ bool call_param(const struct call *c, const char *name, struct str *value);
 void call_fault(struct json_in *in, const char *name, const char *detail);
 unsigned call_limit(const struct call *c, struct json_in *in);
 bool call_header(const struct call *c, const char *name, struct str *value);
+/* All lines of a field whose value is a list, as one (RFC 9110 §5.3). */
+bool call_header_list(const struct call *c, const char *name, struct str *value);
 
 #define CALL_TYPE_JSON STR("application/json")
 #define CALL_TYPE_PROBLEM STR("application/problem+json")

@@ -222,7 +222,7 @@ static void read_fields(struct command_call *cc)
     }
     if (call_header(c, "traceparent", &value) && field_is_traceparent(value))
         command->traceparent = value;
-    if (call_header(c, "If-Match", &value) && !field_if_match(value, command))
+    if (call_header_list(c, "If-Match", &value) && !field_if_match(value, command))
         call_fault(&cc->in, "If-Match", "must be * or at most 8 entity tags");
     read_key(cc);
 }
@@ -233,7 +233,8 @@ static bool content_is_ours(const struct call *c)
 
     if (!call_header(c, "Content-Type", &type) || !field_is_json(type))
         return false;
-    return !call_header(c, "Content-Encoding", &coding) || str_eq_nocase(coding, STR("identity"));
+    return !call_header_list(c, "Content-Encoding", &coding) ||
+           str_eq_nocase(coding, STR("identity"));
 }
 
 struct command_call *command_open_raw(struct call *c, enum command_body body,

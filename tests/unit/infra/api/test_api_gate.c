@@ -163,6 +163,28 @@ static void gate__puts_problems_into_the_cores_own_answers(void **state)
     assert_problem(f, 413, "too_large");
 }
 
+/* RFC 9110 §5.3: several lines of one field are one list. */
+static void gate__reads_lists_that_come_in_several_lines(void **state)
+{
+    struct api_fixture *f = *state;
+    const char *id;
+
+    assert_int_equal(
+        ask_with(f, "GET", "/products", "Accept: text/html\r\nAccept: application/json\r\n", NULL),
+        200);
+    assert_int_equal(post(f, "/carts", "{\"customerId\":\"c\"}"), 201);
+    id = new_id(f, "/cartId");
+    assert_int_equal(ask_with(f, "GET", path_of("/carts/", id, ""),
+                              "If-None-Match: \"77\"\r\nIf-None-Match: \"1\"\r\n", NULL),
+                     304);
+    ask_with(f, "POST", path_of("/carts/", id, "/items"), "If-Match: \"77\"\r\nIf-Match: \"1\"\r\n",
+             "{\"productId\":\"A\",\"quantity\":1}");
+    assert_int_equal(f->status, 200);
+    ask_with(f, "POST", "/carts", "Content-Encoding: identity\r\nContent-Encoding: gzip\r\n",
+             "{\"customerId\":\"c\"}");
+    assert_problem(f, 415, "unsupported_media_type");
+}
+
 static void gate__takes_less_of_a_message_than_of_an_order(void **state)
 {
     struct api_fixture *f = *state;
@@ -248,6 +270,29 @@ static void access__slows_guesses_and_counts_them(void **state)
     assert_non_null(strstr(f->body.p, "orderly_access_failures_total{reason=\"bad_token\"} 11\n"));
     assert_int_equal(capture_log_count(&f->app.log, "guess"), 0);
     assert_int_equal(capture_log_count(&f->app.log, "access_refused"), 1);
+}
+
+/* A guess that is answered late is a thousand at most; those that hang up must not use them up. */
+static void access__goes_on_slowing_guesses_after_many_have_hung_up(void **state)
+{
+    struct api_fixture *f = *state;
+
+    load_tokens(f, TOKENS);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(ask_with(f, "GET", "/products", AS("guess"), NULL), 401);
+    for (int i = 0; i < 1100; i++) {
+        struct loopback other;
+
+        loopback_connect(&other, &f->server);
+        loopback_send(&other, STR("POST /orders HTTP/1.1\r\nHost: shop.example\r\n" AS(
+                                  "guess") "Content-Length: 10\r\n\r\n{"));
+        loopback_reset(&other);
+        loopback_deinit(&other);
+    }
+    ask_start(f, "GET", "/products", AS("guess"), NULL);
+    assert_int_equal(f->status, 0);
+    pass_ms(f, 1000);
+    assert_problem(f, 401, "unauthorized");
 }
 
 static void access__makes_the_caller_part_of_a_key(void **state)
@@ -420,10 +465,12 @@ int main(void)
         T(gate__wants_json_and_gives_json),
         T(gate__refuses_parameters_that_it_does_not_know),
         T(gate__puts_problems_into_the_cores_own_answers),
+        T(gate__reads_lists_that_come_in_several_lines),
         T(gate__takes_less_of_a_message_than_of_an_order),
         T(access__wants_a_token_that_may),
         T(access__checks_the_role_before_the_topic),
         T(access__slows_guesses_and_counts_them),
+        T(access__goes_on_slowing_guesses_after_many_have_hung_up),
         T(access__makes_the_caller_part_of_a_key),
         T(access__refuses_other_peoples_pages),
         T(metadata__comes_from_the_header),
