@@ -237,7 +237,7 @@ static void keys_beyond_their_bound_are_refused_and_none_is_evicted(void **state
     config.idempotency_keys_max = 2;
     app_fixture_init(&f, &config);
     for (int i = 0; i < 3; i++) {
-        char key[8];
+        char key[16];
 
         snprintf(key, sizeof(key), "k%d", i);
         client_init(&cl);
