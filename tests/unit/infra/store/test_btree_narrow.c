@@ -1,7 +1,7 @@
 /* The tree's source itself, with nodes so narrow that a few thousand keys make it many levels high.
  */
 #define BTREE_WIDTH 8u
-/* NOLINTNEXTLINE(bugprone-suspicious-include) */
+/* NOLINTNEXTLINE(bugprone-suspicious-include) the source itself is under test, made narrow */
 #include "../../../../src/infra/store/btree.c"
 #include "btree_model.h"
 
