@@ -53,8 +53,7 @@ const struct field_info field_infos[FIELD_COUNT] = {
 
 #define FIELDS_PAYMENT_APPROVED                                                                    \
     A(ORDER_ID), M(FLOW), A(PAYMENT_ID), NAMED(AMOUNT, "approvedAmount", "amount"), A(CURRENCY)
-#define FIELDS_PAYMENT_PROCESSED                                                                   \
-    A(ORDER_ID), M(FLOW), A(PAYMENT_ID), ALIAS(AMOUNT, "approvedAmount", false), A(CURRENCY)
+#define FIELDS_PAYMENT_PROCESSED FIELDS_PAYMENT_APPROVED
 #define FIELDS_PAYMENT_DECLINED A(ORDER_ID), M(FLOW), M(PAYMENT_ID), A(REASON)
 #define FIELDS_PAYMENT_FAILED FIELDS_PAYMENT_DECLINED
 #define FIELDS_PAYMENT_PENDING A(ORDER_ID), M(FLOW), A(PAYMENT_ID), A(AMOUNT), A(CURRENCY)

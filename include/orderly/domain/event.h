@@ -272,7 +272,9 @@ struct str subscription_name(enum subscription_id s);
     X(ILLEGAL_STATE, "illegal_state")                                                              \
     X(RESERVATION_TAKEN, "reservation_taken")                                                      \
     X(SHIPMENT_TAKEN, "shipment_taken")                                                            \
-    X(TOO_MANY, "too_many")
+    X(TOO_MANY, "too_many")                                                                        \
+    X(UNKNOWN_ORDER, "unknown_order")                                                              \
+    X(NOT_THEIRS, "illegal_state") /* says that a built-in context undid what it did not */
 enum verdict {
 #define X(name, text) VERDICT_##name,
     VERDICT_MAP(X)
@@ -298,7 +300,7 @@ struct event {
     struct event_id cause;                       /* nil: a command */
     enum subscription_id handled_by;             /* whose handling of `cause` made it */
     struct str user_id, traceparent, message_id; /* metadata; message_id: of an outside message */
-    struct str raw_payload; /* an outside message's payload as JSON text: printed as it came */
+    struct str raw_payload; /* an outside message's payload as JSON text: what it says is printed */
     enum verdict verdict;
     uint16_t version; /* of the payload's schema; 0: the catalogue's */
 

@@ -219,27 +219,71 @@ static void render_field(struct json_out *o, const struct payload *p, const stru
     UNREACHABLE("field kind");
 }
 
+/* Length of the JSON text that begins at p, with its quotes. */
+static size_t quoted_len(const char *p)
+{
+    size_t n = 1;
+
+    while (p[n] != '"')
+        n += p[n] == '\\' ? 2 : 1;
+    return n + 1;
+}
+
+/* Has the object this member, itself and not in one of its values? It was written by our own
+ * writer, so it is valid, without blanks, and a name of ours has no escapes in it. */
+static bool object_has(struct str object, struct str name)
+{
+    unsigned depth = 0;
+
+    for (size_t i = 0; i < object.n;) {
+        char c = object.p[i];
+        size_t n = c == '"' ? quoted_len(object.p + i) : 1;
+
+        if (c == '{' || c == '[')
+            depth++;
+        else if (c == '}' || c == ']')
+            depth--;
+        else if (c == '"' && depth == 1 && object.p[i + n] == ':' &&
+                 str_eq((struct str){ object.p + i + 1, n - 2 }, name))
+            return true;
+        i += n;
+    }
+    return false;
+}
+
+/* `said`: what is printed already; empty: nothing is. */
+static void render_member(struct json_out *o, const struct payload *p,
+                          const struct field_info *info, const char *name, struct str said)
+{
+    if (object_has(said, str_of(name)))
+        return;
+    json_key(o, str_of(name));
+    render_field(o, p, info);
+}
+
 void render_payload(struct json_out *o, const struct event *e)
 {
-    if (e->raw_payload.n) { /* what an outside context said, whatever else it holds */
-        json_raw_str(o, e->raw_payload);
-        return;
-    }
-    json_open(o, '{');
+    struct str said = e->raw_payload;
+
+    /* What an outside context said, whatever else it holds; then what it left out, because a type
+     * of event has one payload, whoever it comes from. */
+    if (said.n)
+        json_raw_str(o, (struct str){ said.p, said.n - 1 });
+    else
+        json_open(o, '{');
     for (const struct event_field *f = event_infos[e->type].fields; f->field != FIELD_NONE; f++) {
         const struct field_info *info = &field_infos[f->field];
 
         if (f->optional && field_is_empty(&e->p, info))
             continue;
-        json_key(o, str_of(f->json ? f->json : info->json));
-        render_field(o, &e->p, info);
-        if (f->alias) {
-            json_key(o, str_of(f->alias));
-            render_field(o, &e->p, info);
-        }
+        render_member(o, &e->p, info, f->json ? f->json : info->json, said);
+        if (f->alias)
+            render_member(o, &e->p, info, f->alias, said);
     }
-    JSON_KEY(o, "timestamp");
-    json_time(o, e->occurred_at_ms);
+    if (!object_has(said, STR("timestamp"))) {
+        JSON_KEY(o, "timestamp");
+        json_time(o, e->occurred_at_ms);
+    }
     json_close(o, '}');
 }
 
