@@ -175,6 +175,7 @@ struct handling {
     struct binding *binding;
     struct stock_change *stock;
     unsigned n_stock;
+    void (*durable)(struct handling *h); /* the append came back written; may be NULL */
     struct stock_change stock_inline[HANDLING_STOCK_INLINE];
     struct append append;
 };

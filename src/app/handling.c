@@ -32,6 +32,7 @@ struct handling *handling_create(struct app *app, struct delivery *d)
     h->binding = NULL;
     h->stock = h->stock_inline;
     h->n_stock = 0;
+    h->durable = NULL;
     return h;
 }
 
@@ -93,6 +94,9 @@ static void handling_on_open(struct dossier_wait *w, enum err status)
     if (status == ERR_OK) {
         h->dossier = w->dossier;
         h->decide(h);
+    } else if (status == ERR_DAMAGED) {
+        /* This order's rows and no other's: it parks, and the rest flows. */
+        handling_failed(h, "damaged", STR("The rows of the order can't be read."), false);
     } else {
         handling_unavailable(h);
     }
@@ -159,6 +163,8 @@ static void handling_on_appended(struct append *a)
         handling_unavailable(h);
         return;
     }
+    if (h->durable)
+        h->durable(h);
     if (h->has_next_part) {
         part_become(h->part, &h->next_part);
         h->has_next_part = false;

@@ -80,6 +80,28 @@ static enum verdict receive_judge_shipment(const struct receive_message *m)
     }
 }
 
+/* The built-in contexts undo what they did themselves, and count only that (product.md §1). Stock
+ * that they hold, and a payment that has taken nothing yet, can't be given back by anybody else: if
+ * the order believed it, the stock would stay reserved, and the payment could never be taken. */
+static enum verdict receive_judge_undoing(const struct receive_message *m)
+{
+    const struct part *p = m->part;
+
+    switch (m->type) {
+    case EVENT_STOCK_RELEASED:
+    case EVENT_INVENTORY_RELEASED:
+        if (p->reservation.is_ours && p->reservation.status == RESERVATION_STATUS_RESERVED)
+            return VERDICT_NOT_THEIRS;
+        return VERDICT_FINE;
+    case EVENT_PAYMENT_REFUNDED:
+        if (p->payment.is_ours && p->payment.status == PAYMENT_STATUS_PENDING)
+            return VERDICT_NOT_THEIRS;
+        return VERDICT_FINE;
+    default:
+        return VERDICT_FINE;
+    }
+}
+
 static bool receive_read_amount(struct receive_message *m)
 {
     struct command *c = &m->command;
@@ -143,15 +165,16 @@ static void receive_granted(struct turn_wait *w)
     struct receive_message *m = container_of(c, struct receive_message, command);
 
     m->has_turn = true;
-    if (m->verdict == VERDICT_FINE && m->part->type == AGGREGATE_SHIPMENT && m->dossier->order) {
-        m->verdict = receive_judge_shipment(m);
+    if (m->verdict == VERDICT_FINE) {
+        m->verdict = m->part->type == AGGREGATE_SHIPMENT ? receive_judge_shipment(m)
+                                                         : receive_judge_undoing(m);
         if (m->verdict != VERDICT_FINE) {
-            /* It does not belong into the shipment's own stream. */
+            /* It does not belong into the stream of its own id. */
             char text[UUID_TEXT_LEN];
 
             turn_give(&m->part->turn, &c->turn);
             m->has_turn = false;
-            m->part = dossier_part(m->dossier, AGGREGATE_SHIPMENT, receive_order_text(m, text));
+            m->part = dossier_part(m->dossier, receive_type(m), receive_order_text(m, text));
             if (!turn_take(&m->part->turn, &c->turn, receive_granted, true)) {
                 command_refuse(c, ERR_LIMIT);
                 receive_end(m);
@@ -195,6 +218,9 @@ static void receive_on_checked(struct binding_check *b, enum err status, bool ta
     }
     if (taken)
         m->verdict = receive_taken(b->type);
+    else if (m->dossier->n_parts >= DOSSIER_PARTS_MAX &&
+             !dossier_find_part(m->dossier, b->type, text_id_str(&b->id))) /* others came first */
+        m->verdict = VERDICT_TOO_MANY;
     receive_take_turn(m);
 }
 
@@ -204,6 +230,7 @@ static void receive_on_open(struct dossier_wait *w, enum err status)
     struct command *c = &m->command;
     struct str id = receive_id(m);
     enum aggregate type = receive_type(m);
+    struct part *known;
 
     if (status != ERR_OK) {
         command_refuse(c, status);
@@ -214,11 +241,17 @@ static void receive_on_open(struct dossier_wait *w, enum err status)
         receive_end(m);
         return;
     }
-    if (id.n == 0 || dossier_find_part(m->dossier, type, id)) {
+    if (!m->dossier->order) { /* and then it binds no id: the sender may mean another order */
+        m->verdict = VERDICT_UNKNOWN_ORDER;
+        receive_take_turn(m);
+        return;
+    }
+    known = id.n ? dossier_find_part(m->dossier, type, id) : NULL;
+    if (id.n == 0 || (known && known->sequence > 0)) {
         receive_take_turn(m); /* no id, or this order's already */
         return;
     }
-    if (m->dossier->n_parts >= DOSSIER_PARTS_MAX) {
+    if (!known && m->dossier->n_parts >= DOSSIER_PARTS_MAX) {
         m->verdict = VERDICT_TOO_MANY;
         receive_take_turn(m);
         return;

@@ -7,6 +7,8 @@ static void on_publish(void *ctx, struct message *m)
     struct app_fixture *f = ctx;
 
     f->counts[m->event.type].n++;
+    if (m->event.stream.type == AGGREGATE_PAYMENT)
+        f->payment_id = m->event.p.payment_id;
     if (m->event.stream.type != AGGREGATE_PRODUCT && m->event.stream.type != AGGREGATE_CART)
         buf_printf(&f->trace, "[%4lld] " STR_FMT "\n",
                    (long long)((f->ms.now_us - f->started_us) / 1000),

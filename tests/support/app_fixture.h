@@ -25,6 +25,7 @@ struct app_fixture {
     struct event_type_count {
         unsigned n;
     } counts[EVENT_TYPE_COUNT];
+    struct payment_id payment_id; /* of the last event of a payment */
     void (*publish)(void *ctx, struct message *m);
     void *publish_ctx;
     /* Of the last command. */

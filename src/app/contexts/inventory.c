@@ -74,11 +74,12 @@ static void inventory_decide_reserve(struct handling *h)
     /* A refusal has no reservation of its own, so it lies in the order's. */
     part = reserved ? dossier_part(h->dossier, AGGREGATE_RESERVATION, text_id_str(&id.t)) : h->part;
     if (handling_begin(h) == ERR_OK) {
-        h->binding =
-            binding_bind(app, &h->append, AGGREGATE_RESERVATION, text_id_str(&part->id), e->lane);
         handling_append_part(h, part, &app->decision.events[0]);
-        if (reserved)
+        if (reserved) {
+            h->binding =
+                binding_bind(app, &h->append, AGGREGATE_RESERVATION, text_id_str(&id.t), e->lane);
             inventory_change_stock(h, wanted.lines, wanted.n, 0, 1, h->append.last_position);
+        }
         handling_submit(h);
     }
     arena_deinit(&arena);

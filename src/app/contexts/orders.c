@@ -88,15 +88,18 @@ static const order_use_case use_cases[EVENT_TYPE_COUNT] = {
 static void orders_note_unasked(struct handling *h)
 {
     struct app *app = h->app;
-    char order[UUID_TEXT_LEN];
+    char order[UUID_TEXT_LEN], message[UUID_TEXT_LEN];
     bool is_refund = h->event->type == EVENT_PAYMENT_REFUNDED;
     struct log_field fields[] = {
-        { "order", { order, sizeof(order) } },
-        { "id", is_refund ? text_id_str(&h->event->p.payment_id.t)
-                          : text_id_str(&h->event->p.reservation_id.t) },
+        { "orderId", { order, sizeof(order) } },
+        { is_refund ? "paymentId" : "reservationId",
+          is_refund ? text_id_str(&h->event->p.payment_id.t)
+                    : text_id_str(&h->event->p.reservation_id.t) },
+        { "messageId", { message, sizeof(message) } },
     };
 
     uuid_format(h->event->p.order_id.u, order);
+    uuid_format(h->event->id.u, message);
     if (is_refund)
         app->metrics.unasked_refunds++;
     else
@@ -130,7 +133,7 @@ static void orders_decide(struct handling *h)
     h->next_order = order_append_events(app, &h->append, o, &app->decision, h->event,
                                         SUBSCRIPTION_ORDERS, NULL);
     if (unasked)
-        orders_note_unasked(h);
+        h->durable = orders_note_unasked;
     handling_submit(h);
 }
 
@@ -162,6 +165,10 @@ static struct str orders_verdict_text(enum verdict v)
         return STR("The shipment is in a state that does not allow this.");
     case VERDICT_TOO_MANY:
         return STR("The order has too many payments, reservations or shipments.");
+    case VERDICT_UNKNOWN_ORDER:
+        return STR("There is no such order.");
+    case VERDICT_NOT_THEIRS:
+        return STR("The built-in context did not do this; nobody else can.");
     default:
         return STR("Refused.");
     }
@@ -172,9 +179,7 @@ static void orders_handle(struct subscription *s, struct delivery *d)
     struct handling *h = handling_create(app_of(s), d);
     const struct event *e = h->event;
 
-    if (e->p.foreign_order_id.n)
-        handling_failed(h, "unknown_order", STR("There is no such order."), true);
-    else if (e->verdict != VERDICT_FINE)
+    if (e->verdict != VERDICT_FINE)
         handling_failed(h, verdict_name(e->verdict), orders_verdict_text(e->verdict), true);
     else
         handling_open(h, 0, orders_with_dossier);
