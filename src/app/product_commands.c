@@ -74,6 +74,19 @@ static void product_reply(struct reply *r, const struct catalogue_entry *e, stru
 
 /* ---- add ------------------------------------------------------------------------------------- */
 
+/* An entry that nothing durable stands behind goes with the last one who wants to add it: whoever
+ * waits gets the turn inside turn_give, and then it is theirs to drop. */
+static void add_product_leave(struct add_product *ap)
+{
+    struct command *c = &ap->command;
+    struct catalogue_entry *e = ap->entry;
+    bool is_last = list_is_empty(&e->turn.waiting);
+
+    turn_give(&e->turn, &c->turn);
+    if (is_last && e->product.sequence == 0)
+        catalogue_drop(&c->app->catalogue, e);
+}
+
 static void add_product_applied(struct command *c, enum err status)
 {
     struct add_product *ap = container_of(c, struct add_product, command);
@@ -83,14 +96,11 @@ static void add_product_applied(struct command *c, enum err status)
         stock_change_durable(&ap->stock_change, c->append.last_position);
         product_deinit(&e->product);
         e->product = ap->next;
-        turn_give(&e->turn, &c->turn);
-        return;
+    } else {
+        stock_change_revoke(&ap->stock_change);
+        product_deinit(&ap->next);
     }
-    stock_change_revoke(&ap->stock_change);
-    product_deinit(&ap->next);
-    turn_give(&e->turn, &c->turn);
-    if (turn_is_idle(&e->turn))
-        catalogue_drop(&c->app->catalogue, e);
+    add_product_leave(ap);
 }
 
 static void add_product_decide(struct command *c)
@@ -104,9 +114,7 @@ static void add_product_decide(struct command *c)
     err = append_begin(&c->append, &c->app->log, APPEND_COMMAND);
     if (err != ERR_OK) {
         command_refuse(c, err);
-        turn_give(&entry->turn, &c->turn);
-        if (turn_is_idle(&entry->turn))
-            catalogue_drop(&c->app->catalogue, entry);
+        add_product_leave(ap);
         return;
     }
     event_list_init(&c->app->decision);
@@ -134,7 +142,7 @@ static void add_product_granted(struct turn_wait *w)
 
     if (ap->entry->product.sequence > 0) { /* somebody else's came first */
         say_fault(c, REPLY_DUPLICATE_SKU, STR("/sku"), "is in the catalogue already");
-        turn_give(&ap->entry->turn, &c->turn);
+        add_product_leave(ap);
         return;
     }
     add_product_decide(c);
@@ -174,15 +182,11 @@ static void change_product_applied(struct command *c, enum err status)
     struct catalogue_entry *e = cp->entry;
 
     if (status == ERR_OK) {
-        if (cp->stock_change.entry)
-            stock_change_durable(&cp->stock_change, c->append.last_position);
+        stock_change_durable(&cp->stock_change, c->append.last_position);
         product_deinit(&e->product);
         e->product = cp->next;
-        if (c->append.last_position > e->position)
-            e->position = c->append.last_position;
     } else {
-        if (cp->stock_change.entry)
-            stock_change_revoke(&cp->stock_change);
+        stock_change_revoke(&cp->stock_change);
         product_deinit(&cp->next);
     }
     turn_give(&e->turn, &c->turn);
@@ -248,9 +252,10 @@ static void change_product_commit(struct change_product *cp, int64_t delta, bool
         e->p.stock_delta = delta;
         product_append(c, &cp->sku, ++sequence, e);
         product_apply(&cp->next, e);
-        cp->stock_change = (struct stock_change){ .entry = entry, .on_hand = delta };
-        stock_change_sequence(&cp->stock_change, &c->append, e->position);
     }
+    /* Also where the stock stays as it is: its row keeps the version that the answers name. */
+    cp->stock_change = (struct stock_change){ .entry = entry, .on_hand = delta };
+    stock_change_sequence(&cp->stock_change, &c->append, c->append.last_position);
     product_put(&c->append, &cp->next);
     product_reply(&r, entry, &cp->shown, delta, c->append.last_position);
     command_submit(c, &r, change_product_applied);
@@ -266,7 +271,6 @@ static void change_product_granted(struct turn_wait *w)
     bool has_words;
     int64_t delta;
 
-    cp->stock_change.entry = NULL;
     cp->price_is_set = old->has_price;
     cp->price_minor = old->price;
     if (!command_if_match(c, e->position) ||

@@ -155,6 +155,34 @@ static void event_ids_go_on_where_they_were_when_the_clock_was_set_back(void **s
     assert_true(memcmp(after.b, before.b, sizeof(after.b)) > 0);
 }
 
+static uint64_t the_position(struct app_fixture *f)
+{
+    struct sku sku;
+
+    REQUIRE(sku_parse(STR("WIDGET-001"), &sku));
+    return catalogue_find(app_catalogue(f->app), &sku)->position;
+}
+
+/* Else an If-Match with a version from before the change would be taken after a restart. */
+static void a_product_keeps_its_version_over_a_crash(void **state)
+{
+    struct app_fixture *f = *state;
+    struct change_product c = { .command = app_fixture_command(f),
+                                .has_price = true,
+                                .price = STR("21.50") };
+    uint64_t before = the_position(f), after;
+
+    REQUIRE(sku_parse(STR("WIDGET-001"), &c.sku));
+    change_product_start(&c);
+    app_fixture_settle(f);
+    assert_int_equal(f->code, REPLY_OK);
+    after = the_position(f);
+    assert_true(after > before);
+    app_fixture_crash(f);
+    assert_int_equal(the_position(f), after);
+    assert_int_equal(the_stock(f, "WIDGET-001").on_hand, 100);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -165,6 +193,7 @@ int main(void)
         T(a_parked_order_stays_parked_and_a_retry_goes_on),
         T(stored_answers_and_message_ids_survive),
         T(event_ids_go_on_where_they_were_when_the_clock_was_set_back),
+        T(a_product_keeps_its_version_over_a_crash),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
