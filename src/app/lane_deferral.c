@@ -12,6 +12,7 @@
  * subscription stands at its limit: only deferred lanes flow, because only they can make room. */
 #include "bus_private.h"
 #include "orderly/app/dead_letters.h"
+#include "orderly/app/lanes.h"
 #include "orderly/base/buf.h"
 #include "orderly/base/bytes.h"
 #include "orderly/base/mem.h"
@@ -318,7 +319,8 @@ static void dead_letter_tell(const struct deferral *d)
     const struct subscription *s = d->lane->subscription;
     const struct message *m = lane_head(d->lane)->message;
     struct bus *b = s->bus;
-    char letter_id[UUID_TEXT_LEN], lane_id[UUID_TEXT_LEN], message_id[UUID_TEXT_LEN];
+    struct text_id correlation = correlation_of_event(&m->event); /* as it was sent */
+    char letter_id[UUID_TEXT_LEN], message_id[UUID_TEXT_LEN];
     char numbers[64];
     struct arena arena;
     struct log_field fields[10];
@@ -326,11 +328,10 @@ static void dead_letter_tell(const struct deferral *d)
 
     arena_init(&arena, numbers, sizeof(numbers));
     uuid_format(d->dead_letter_id.u, letter_id);
-    uuid_format(d->lane->id.u, lane_id);
     uuid_format(m->event.id.u, message_id);
     fields[n++] = (struct log_field){ "deadLetterId", { letter_id, UUID_TEXT_LEN } };
     fields[n++] = (struct log_field){ "subscription", str_of(s->config.name) };
-    fields[n++] = (struct log_field){ "orderId", { lane_id, UUID_TEXT_LEN } };
+    fields[n++] = (struct log_field){ "orderId", text_id_str(&correlation) };
     fields[n++] = (struct log_field){ "messageId", { message_id, UUID_TEXT_LEN } };
     fields[n++] = (struct log_field){ "topic", m->topic };
     fields[n++] =

@@ -9,17 +9,29 @@ static bool audit_wants(const struct subscription *s, const struct event *e)
     return event_infos[e->type].topic.n > 0;
 }
 
+/* Empty where it is not about an order: of a cart or a product. */
+static struct str audit_order_of(const struct event *e, char text[UUID_TEXT_LEN])
+{
+    if (e->p.foreign_order_id.n)
+        return e->p.foreign_order_id;
+    if (uuid_is_nil(e->p.order_id.u))
+        return STR_NONE;
+    uuid_format(e->p.order_id.u, text);
+    return (struct str){ text, UUID_TEXT_LEN };
+}
+
 static void audit_handle(struct subscription *s, struct delivery *d)
 {
     const struct message *m = d->message;
     struct text_id correlation = correlation_of_event(&m->event);
-    char id[UUID_TEXT_LEN], position[24];
+    char id[UUID_TEXT_LEN], order[UUID_TEXT_LEN], position[24];
     int n = snprintf(position, sizeof(position), "%llu", (unsigned long long)m->event.position);
     struct log_field fields[] = {
         { "topic", m->topic },
-        { "correlation", text_id_str(&correlation) },
+        { "orderId", audit_order_of(&m->event, order) },
+        { "correlationId", text_id_str(&correlation) },
+        { "messageId", { id, sizeof(id) } },
         { "position", { position, (size_t)n } },
-        { "message_id", { id, sizeof(id) } },
     };
 
     uuid_format(m->event.id.u, id);
