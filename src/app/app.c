@@ -170,17 +170,19 @@ void app_start(struct app *a, void (*ready)(void *ctx, enum err status), void *c
 static bool app_is_drained(const struct app *a)
 {
     return bus_is_quiet(&a->bus) && a->log.in_flight == 0 && a->commands_in_flight == 0 &&
-           a->deadlines.n_open == 0 && !a->deadlines.is_reading;
+           a->deadlines.n_open == 0 && !a->deadlines.is_reading && !a->key_sweep.is_busy;
 }
 
 static void app_on_drain_look(struct timer *t)
 {
     struct app *a = container_of(t, struct app, start_timer);
 
-    if (app_is_drained(a))
-        a->drained(a->drained_ctx);
-    else
+    if (!app_is_drained(a)) {
         timer_start(&a->timers, &a->start_timer, DRAIN_LOOK_MS);
+        return;
+    }
+    timer_stop(&a->timers, &a->probe_timer); /* nothing more is written */
+    a->drained(a->drained_ctx);
 }
 
 void app_drain(struct app *a, void (*drained)(void *ctx), void *ctx)

@@ -383,8 +383,11 @@ unsigned bus_ready(const struct bus *b)
     for (unsigned i = 0; i < SUBSCRIPTION_COUNT; i++) {
         const struct subscription *s = b->subscriptions[i];
 
-        if (s && s->config.counts_for_backlog && !s->is_paused)
-            n += s->ready.n + s->ready_deferred.n;
+        if (!s || !s->config.counts_for_backlog || s->is_paused)
+            continue;
+        n += s->ready_deferred.n;
+        if (!s->is_at_limit) /* what stands there is backlog, not work */
+            n += s->ready.n;
     }
     return n;
 }

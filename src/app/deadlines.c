@@ -84,10 +84,16 @@ static void expiry_granted(struct turn_wait *w)
     struct expiry *x = container_of(w, struct expiry, turn);
     struct app *app = x->app;
     struct order *o = x->dossier->order;
+    enum order_outcome outcome = ORDER_OUTCOME_HOLDS;
 
     event_list_init(&app->decision);
-    if (!o || order_expire_payment(o, scheduler_wall_ms(app->scheduler), &app->decision) !=
-                  ORDER_OUTCOME_CHANGED) {
+    if (o)
+        outcome = order_expire_payment(o, scheduler_wall_ms(app->scheduler), &app->decision);
+    if (outcome == ORDER_OUTCOME_NOT_YET_DUE) {
+        expiry_try_later(x); /* the clock was set back since it was read */
+        return;
+    }
+    if (outcome != ORDER_OUTCOME_CHANGED) {
         expiry_end(x); /* paid or ended meanwhile: its row has gone with that */
         return;
     }

@@ -63,7 +63,18 @@ void dossiers_deinit(struct dossiers *ds)
 
 static size_t dossier_memory(const struct dossier *d)
 {
-    return sizeof(*d) + d->n_parts * sizeof(struct part) + (d->order ? order_memory(d->order) : 0);
+    size_t n = sizeof(*d) + d->n_parts * sizeof(struct part);
+
+    list_for_each(at, &d->parts)
+    {
+        const struct part *p = container_of(at, struct part, link);
+
+        if (p->type == AGGREGATE_RESERVATION)
+            n += p->reservation.n_lines * sizeof(*p->reservation.lines);
+        else if (p->type == AGGREGATE_SHIPMENT)
+            n += p->shipment.tracking_number.n;
+    }
+    return n + (d->order ? order_memory(d->order) : 0);
 }
 
 static void dossiers_evict(struct dossiers *ds)

@@ -18,10 +18,8 @@ static void key_sweep_on_appended(struct append *a)
     bool more = s->n == IDEMPOTENCY_SWEEP_MAX;
 
     if (a->status == ERR_OK) {
-        for (unsigned i = 0; i < s->n; i++) {
-            if (s->is_current[i])
-                idempotency_remove(&app->idempotency, &s->keys[i]);
-        }
+        for (unsigned i = 0; i < s->n; i++) /* the set holds one entry for each expiry */
+            idempotency_remove(&app->idempotency, &s->keys[i]);
     }
     key_sweep_rest(app, a->status == ERR_OK && more ? 1 : KEY_SWEEP_MS);
 }

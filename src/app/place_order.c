@@ -51,9 +51,11 @@ void order_placing_fill(struct order_placing *p, const struct price_lines *pl)
 struct order *order_append_placed(struct command *c, const struct order_placing *placing,
                                   struct event_list *events)
 {
+    int64_t now_ms = scheduler_wall_ms(c->app->scheduler); /* once: the deadline counts from it */
+
     event_list_init(events);
-    order_place(placing, scheduler_wall_ms(c->app->scheduler), events);
-    events->events[0].occurred_at_ms = scheduler_wall_ms(c->app->scheduler);
+    order_place(placing, now_ms, events);
+    events->events[0].occurred_at_ms = now_ms;
     return order_append_events(c->app, &c->append, NULL, events, NULL, SUBSCRIPTION_NONE, c);
 }
 
