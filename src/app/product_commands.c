@@ -261,6 +261,31 @@ static void change_product_commit(struct change_product *cp, int64_t delta, bool
     command_submit(c, &r, change_product_applied);
 }
 
+/* The price that holds after the change: the one that is named, or the old one, which is the same
+ * number in another currency. False: the command has been answered. */
+static bool change_product_price(struct change_product *cp)
+{
+    struct command *c = &cp->command;
+    const struct product *old = &cp->entry->product;
+    char text[MONEY_TEXT_MAX];
+    struct str number;
+
+    cp->price_is_set = old->has_price;
+    cp->price_minor = old->price;
+    if (!read_price(c, cp->has_price ? cp->price : STR_NONE, cp->currency,
+                    currency_is_none(old->currency) ? c->app->config.default_currency
+                                                    : old->currency,
+                    &cp->price_is_set, &cp->price_minor, &cp->price_currency))
+        return false;
+    if (cp->has_price || !old->has_price || currency_eq(cp->price_currency, old->currency))
+        return true;
+    number = (struct str){ text, money_to_text(old->price, old->currency, text) };
+    if (money_from_text(number, cp->price_currency, &cp->price_minor) == MONEY_OK)
+        return true;
+    say_fault(c, REPLY_VALIDATION, STR("/currency"), "does not have the digits of the price");
+    return false;
+}
+
 static void change_product_granted(struct turn_wait *w)
 {
     struct command *c = container_of(w, struct command, turn);
@@ -271,13 +296,7 @@ static void change_product_granted(struct turn_wait *w)
     bool has_words;
     int64_t delta;
 
-    cp->price_is_set = old->has_price;
-    cp->price_minor = old->price;
-    if (!command_if_match(c, e->position) ||
-        !read_price(c, cp->has_price ? cp->price : STR_NONE, cp->currency,
-                    currency_is_none(old->currency) ? c->app->config.default_currency
-                                                    : old->currency,
-                    &cp->price_is_set, &cp->price_minor, &cp->price_currency) ||
+    if (!command_if_match(c, e->position) || !change_product_price(cp) ||
         !change_product_stock(cp, &delta)) {
         turn_give(&e->turn, &c->turn);
         return;
@@ -285,8 +304,8 @@ static void change_product_granted(struct turn_wait *w)
     has_words = (cp->has_name && !str_eq(cp->name, old->name)) ||
                 (cp->has_description && !str_eq(cp->description, old->description)) ||
                 cp->price_is_set != old->has_price ||
-                (cp->price_is_set && (cp->price_minor != old->price ||
-                                      !currency_eq(cp->price_currency, old->currency)));
+                (cp->price_is_set && cp->price_minor != old->price) ||
+                !currency_eq(cp->price_currency, old->currency);
     if (has_words || delta) {
         change_product_commit(cp, delta, has_words);
         return;

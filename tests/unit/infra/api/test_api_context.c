@@ -224,6 +224,29 @@ static void messages__of_unknown_orders_become_dead_letters(void **state)
 
 /* ---- products -------------------------------------------------------------------------------- */
 
+static void products__keep_their_price_when_only_the_currency_changes(void **state)
+{
+    struct api_fixture *f = *state;
+
+    post(f, "/products", "{\"sku\":\"A\",\"name\":\"A\",\"price\":500,\"currency\":\"JPY\"}");
+    assert_int_equal(f->status, 201);
+    assert_int_equal(ask(f, "PATCH", "/products/A", "{\"currency\":\"USD\"}"), 200);
+    assert_value(f, "/price", "500.00");
+    assert_int_equal(ask(f, "PATCH", "/products/A", "{\"price\":19.99}"), 200);
+    /* There is no 19.99 in a currency without a minor unit. */
+    ask(f, "PATCH", "/products/A", "{\"currency\":\"JPY\"}");
+    assert_problem(f, 400, "validation");
+    assert_value(f, "/errors/0/pointer", "/currency");
+    get(f, "/products/A");
+    assert_value(f, "/price", "19.99");
+    assert_value(f, "/currency", "USD");
+    /* Without a price there is none to keep. */
+    assert_int_equal(ask(f, "PATCH", "/products/A", "{\"price\":null}"), 200);
+    assert_int_equal(ask(f, "PATCH", "/products/A", "{\"currency\":\"JPY\"}"), 200);
+    assert_value(f, "/price", "null");
+    assert_value(f, "/currency", "JPY");
+}
+
 static void products__are_added_read_and_changed(void **state)
 {
     struct api_fixture *f = *state;
@@ -372,6 +395,7 @@ int main(void)
         T(messages__need_the_fields_of_their_topic),
         T(messages__have_known_fields_of_the_right_type),
         T(messages__of_unknown_orders_become_dead_letters),
+        T(products__keep_their_price_when_only_the_currency_changes),
         T(products__are_added_read_and_changed),
         T(products__are_refused_with_every_fault),
         T(simulators__can_be_put_as_they_are_got),
