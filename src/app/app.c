@@ -115,6 +115,8 @@ struct app *app_create(const struct app_config *config, struct scheduler *schedu
     catalogue_init(&a->catalogue, &key, config->products_max);
     idempotency_init(&a->idempotency, &key, config->idempotency_keys_max);
     map_init(&a->bindings, &key);
+    list_init(&a->bindings_left);
+    list_init(&a->binding_checks);
     map_init(&a->handled, &key);
     list_init(&a->door);
     list_init(&a->finished);
@@ -215,7 +217,7 @@ void app_destroy(struct app *a)
     carts_deinit(&a->carts);
     catalogue_deinit(&a->catalogue);
     idempotency_deinit(&a->idempotency);
-    map_deinit(&a->bindings);
+    bindings_deinit(a);
     startup_forget(a);
     deadlines_deinit(a);
     app_free_spare(a);

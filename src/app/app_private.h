@@ -62,6 +62,8 @@ struct app {
     struct catalogue catalogue;
     struct idempotency idempotency;
     struct map bindings; /* payment, reservation, shipment ids decided but not yet durable */
+    struct list bindings_left, binding_checks; /* binding.c; oldest first */
+    uint64_t n_binding_checks;
     struct simulators simulators;
     struct event_list decision; /* scratch of one decision; empty between them */
     struct list door;           /* commands that wait to enter (door.c) */

@@ -32,6 +32,7 @@ struct binding *binding_bind(struct app *app, struct append *a, enum aggregate t
 
     if (b) {
         REQUIRE(uuid_eq(b->lane.u, lane.u)); /* the caller has looked */
+        list_remove(&b->link);
         b->refs++;
     } else {
         struct str key;
@@ -41,19 +42,60 @@ struct binding *binding_bind(struct app *app, struct append *a, enum aggregate t
         b->n = (uint8_t)key.n;
         b->lane = lane;
         b->refs = 1;
+        list_init(&b->link);
         map_insert(&app->bindings, &b->node, key);
     }
     append_put(a, DB_OWNERS, (struct str){ (const char *)b->key, b->n }, uuid_bytes(&b->lane.u));
     return b;
 }
 
-void binding_release(struct app *app, struct binding *b)
+static void binding_forget(struct app *app, struct binding *b)
 {
-    REQUIRE(b->refs > 0);
-    if (--b->refs > 0)
-        return;
+    list_remove(&b->link);
     map_remove(&app->bindings, &b->node);
     mem_free(b);
+}
+
+void binding_release(struct app *app, struct binding *b, bool is_durable)
+{
+    REQUIRE(b->refs > 0);
+    b->is_durable |= is_durable;
+    if (--b->refs > 0)
+        return;
+    if (!b->is_durable || list_is_empty(&app->binding_checks)) {
+        binding_forget(app, b);
+        return;
+    }
+    /* A check that is under way may have read the store before the row was there. */
+    b->left_at = app->n_binding_checks;
+    list_push_back(&app->bindings_left, &b->link);
+}
+
+static void bindings_forget_left(struct app *app)
+{
+    uint64_t oldest = UINT64_MAX;
+
+    if (!list_is_empty(&app->binding_checks))
+        oldest = container_of(app->binding_checks.next, struct binding_check, link)->number;
+    while (!list_is_empty(&app->bindings_left)) {
+        struct binding *b = container_of(app->bindings_left.next, struct binding, link);
+
+        if (b->left_at >= oldest)
+            return;
+        binding_forget(app, b);
+    }
+}
+
+static void binding_free_node(void *ctx, struct map_node *n)
+{
+    (void)ctx;
+    mem_free(container_of(n, struct binding, node));
+}
+
+void bindings_deinit(struct app *app)
+{
+    map_each(&app->bindings, binding_free_node, NULL);
+    map_deinit(&app->bindings);
 }
 
 static void binding_check_run(struct store_read *r, const struct store_view *v)
@@ -82,15 +124,22 @@ static void binding_check_done(struct store_read *r)
 
     if (b->is_found && !uuid_eq(b->owner.u, b->lane.u))
         taken = true;
+    list_remove(&b->link);
+    bindings_forget_left(b->app);
     b->done(b, b->status, taken);
 }
 
 void binding_check_start(struct binding_check *b)
 {
+    struct app *app = b->app;
     enum err err;
 
     b->read = (struct store_read){ .run = binding_check_run, .done = binding_check_done };
-    err = store_read_start(b->app->store, &b->read);
-    if (err != ERR_OK)
+    err = store_read_start(app->store, &b->read);
+    if (err != ERR_OK) {
         b->done(b, err, false);
+        return;
+    }
+    b->number = ++app->n_binding_checks;
+    list_push_back(&app->binding_checks, &b->link);
 }

@@ -2,8 +2,8 @@
  *
  *     create -> delay -> dossier -> decide -> [turn -> decide] -> append -> done
  *
- * Ends once, in handling_end, which gives back the turn, the dossier, the binding and, where
- * nothing became durable, the stock. */
+ * When the append is back, the binding goes, and the stock where nothing became durable. Ends once,
+ * in handling_end, which gives back the turn and the dossier. */
 #include "app_private.h"
 #include "orderly/base/bytes.h"
 #include "orderly/base/mem.h"
@@ -55,8 +55,6 @@ static struct delivery *handling_end(struct handling *h)
 {
     struct delivery *d = h->delivery;
 
-    if (h->binding)
-        binding_release(h->app, h->binding);
     if (h->has_next_part)
         part_state_deinit(&h->next_part);
     order_destroy(h->next_order);
@@ -153,6 +151,8 @@ static void handling_on_appended(struct append *a)
     struct handling *h = container_of(a, struct handling, append);
     bool ok = a->status == ERR_OK;
 
+    if (h->binding)
+        binding_release(h->app, h->binding, ok);
     for (unsigned i = 0; i < h->n_stock; i++) {
         if (ok)
             stock_change_durable(&h->stock[i], a->last_position);

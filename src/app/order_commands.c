@@ -55,7 +55,7 @@ static void order_command_applied(struct command *c, enum err status)
     struct order_command *oc = container_of(c, struct order_command, command);
 
     if (oc->binding)
-        binding_release(c->app, oc->binding);
+        binding_release(c->app, oc->binding, status == ERR_OK);
     if (status == ERR_OK)
         order_became(c->app, oc->dossier, oc->next);
     else

@@ -34,8 +34,6 @@ static struct str receive_order_text(const struct receive_message *m, char text[
 
 static void receive_end(struct receive_message *m)
 {
-    if (m->binding)
-        binding_release(m->command.app, m->binding);
     if (m->has_turn)
         turn_give(&m->part->turn, &m->command.turn);
     dossier_close(m->dossier);
@@ -45,6 +43,8 @@ static void receive_applied(struct command *c, enum err status)
 {
     struct receive_message *m = container_of(c, struct receive_message, command);
 
+    if (m->binding)
+        binding_release(c->app, m->binding, status == ERR_OK);
     if (status == ERR_OK)
         part_become(m->part, &m->next);
     else

@@ -33,6 +33,10 @@ void payment_apply(struct payment *p, const struct event *e)
         p->is_ours = is_ours;
         return; /* a refusal has no amount */
     case EVENT_PAYMENT_REFUNDED:
+        /* Another sum than was taken is not this payment going back: it stays to be given back. */
+        if (!currency_is_none(p->currency) &&
+            (p->amount != e->p.amount || !currency_eq(p->currency, e->p.currency)))
+            return;
         p->status = PAYMENT_STATUS_REFUNDED;
         break;
     default:

@@ -4,6 +4,7 @@
 #ifndef ORDERLY_APP_BINDING_H
 #define ORDERLY_APP_BINDING_H
 #include "orderly/app/event_log.h"
+#include "orderly/base/list.h"
 #include "orderly/base/map.h"
 
 #define BINDING_KEY_MAX (1 + TEXT_ID_MAX)
@@ -16,6 +17,9 @@ struct binding {
     uint8_t n;
     struct lane_id lane;
     unsigned refs;
+    bool is_durable;  /* the store knows it now */
+    struct list link; /* of those that stay for checks that read before */
+    uint64_t left_at; /* number of the last check that was under way then */
 };
 
 /* Asks whose an id is. */
@@ -35,15 +39,18 @@ struct binding_check {
     /* App only. */
     struct store_read read;
     enum err status;
+    struct list link;
+    uint64_t number;
 };
 void binding_check_start(struct binding_check *b);
 
 /* Decided: bound to the lane, with its row in the append, which is open. Give it back by
- * binding_release once the append has come back, whatever its outcome: then the store knows, or
- * nobody. The id must not be another lane's in flight. */
+ * binding_release once the append has come back: then the store knows, or nobody. A check that had
+ * read the store before still sees it. The id must not be another lane's in flight. */
 struct binding *binding_bind(struct app *app, struct append *a, enum aggregate type, struct str id,
                              struct lane_id lane);
-void binding_release(struct app *app, struct binding *b);
+void binding_release(struct app *app, struct binding *b, bool is_durable);
+void bindings_deinit(struct app *app);
 /* Another order has decided to use this id, not durable yet. */
 bool binding_is_taken_in_flight(struct app *app, enum aggregate type, struct str id,
                                 struct lane_id lane);

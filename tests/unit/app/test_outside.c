@@ -161,6 +161,25 @@ static void a_payment_that_waits_can_not_be_refunded_from_outside(void **state)
     assert_int_equal(f->counts[EVENT_ORDER_REFUNDED].n, 0);
 }
 
+/* Else anybody could keep a customer's money back by saying that a cent of it was returned. */
+static void a_refund_of_another_amount_does_not_stop_the_right_one(void **state)
+{
+    struct app_fixture *f = *state;
+    char own[TEXT_ID_MAX + 1] = { 0 };
+
+    an_order(f, "WIDGET-001", 1);
+    app_fixture_pass_ms(f, 160);
+    assert_int_equal(the_order(f)->status, ORDER_PAID);
+    memcpy(own, f->payment_id.t.s, f->payment_id.t.n);
+    assert_int_equal(a_message(f, EVENT_PAYMENT_REFUNDED, "m1", own, "0.01"), REPLY_ACCEPTED);
+    app_fixture_settle(f);
+    assert_int_equal(do_order(f, ORDER_INPUT_CANCEL, "no"), REPLY_OK);
+    app_fixture_pass_ms(f, 1000);
+    assert_int_equal(f->counts[EVENT_PAYMENT_REFUNDED].n, 2);
+    assert_false(order_has_refund_due(the_order(f)));
+    assert_true(order_is_settled(the_order(f)));
+}
+
 /* ---- ids of others ----------------------------------------------------------------------------- */
 
 /* The refusal of a reservation has no id of its own, so nobody can take it away. */
@@ -255,6 +274,67 @@ static void a_message_that_was_refused_leaves_no_claim_behind(void **state)
     sender_deinit(&s[1]);
 }
 
+static struct store_read *held_read;
+static void (*held_done)(struct store_read *r);
+static const struct store_ops *store_ops;
+static bool holds_next;
+
+static void hold_read(struct store_read *r)
+{
+    held_read = r;
+}
+
+static enum err read_and_hold(struct store *s, struct store_read *r)
+{
+    if (holds_next) {
+        holds_next = false;
+        held_done = r->done;
+        r->done = hold_read;
+    }
+    return store_ops->read(s, r);
+}
+
+/* One asks the store whose the payment is; before it hears that nobody has it, another takes it. */
+static void an_id_that_is_taken_while_it_is_looked_up_is_taken(void **state)
+{
+    struct app_fixture *f = *state;
+    struct simulators sims = simulators_default;
+    struct store_ops holding = *f->store.port.ops;
+    struct order_id slow, quick;
+    struct sender s;
+
+    sims.payments.enabled = false;
+    set_simulators(f, SIMULATOR_PAYMENTS, &sims);
+    an_order(f, "WIDGET-001", 1);
+    slow = f->order_id;
+    an_order(f, "WIDGET-001", 1);
+    app_fixture_pass_ms(f, 100);
+    quick = f->order_id;
+    held_read = NULL;
+    store_ops = f->store.port.ops;
+    holding.read = read_and_hold;
+    f->store.port.ops = &holding;
+    f->order_id = slow;
+    holds_next = true;
+    sender_start(&s, f, EVENT_PAYMENT_APPROVED, 1, "pp-1");
+    app_fixture_settle(f);
+    assert_non_null(held_read);
+    f->order_id = quick;
+    assert_int_equal(a_message(f, EVENT_PAYMENT_APPROVED, "m1", "pp-1", "19.99"), REPLY_ACCEPTED);
+    app_fixture_pass_ms(f, 10);
+    assert_int_equal(the_order(f)->status, ORDER_PAID);
+    held_done(held_read);
+    app_fixture_pass_ms(f, 10);
+    f->store.port.ops = store_ops;
+    assert_int_equal(s.code, REPLY_ACCEPTED);
+    f->order_id = slow;
+    assert_int_equal(the_order(f)->status, ORDER_CONFIRMED);
+    assert_int_equal(f->counts[EVENT_DEAD_LETTERED].n, 1);
+    assert_true(list_is_empty(&f->app->bindings_left));
+    assert_int_equal(f->app->bindings.len, 0);
+    sender_deinit(&s);
+}
+
 /* ---- too much ---------------------------------------------------------------------------------- */
 
 static unsigned n_parts_of(struct app_fixture *f)
@@ -311,9 +391,11 @@ int main(void)
         T(stock_that_an_outsider_said_was_released_goes_back_when_the_order_ends),
         T(a_release_that_was_done_may_be_said_again),
         T(a_payment_that_waits_can_not_be_refunded_from_outside),
+        T(a_refund_of_another_amount_does_not_stop_the_right_one),
         T(a_reservation_named_like_an_order_stops_nothing),
         T(a_message_for_an_unknown_order_binds_no_id),
         T(a_message_that_was_refused_leaves_no_claim_behind),
+        T(an_id_that_is_taken_while_it_is_looked_up_is_taken),
         T(messages_that_come_together_do_not_pass_the_bound_together),
         T(an_unasked_refund_is_told_once_although_the_store_was_full),
     };
