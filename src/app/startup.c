@@ -7,6 +7,7 @@
  * message as its cause, an `ignored` row, or a shipment that is confirmed. The rest is delivered
  * again. */
 #include "app_private.h"
+#include "orderly/app/dead_letters.h"
 #include "orderly/app/event_codec.h"
 #include "orderly/app/settings_codec.h"
 #include "orderly/app/snapshot_codec.h"
@@ -268,11 +269,35 @@ static void startup_note_cause(struct startup *s, const struct event *e)
     map_insert(&s->causes, &c->node, uuid_bytes(&c->id.u));
 }
 
+/* A dead letter that parks its lane is not the end of its message; one that parks nothing is. */
+static enum err startup_is_handled(struct startup *s, const struct store_view *v,
+                                   const struct event *e, bool *is_handled)
+{
+    struct dead_letter letter;
+    struct str row;
+    enum err err;
+
+    *is_handled = e->handled_by != SUBSCRIPTION_NONE;
+    if (e->type != EVENT_DEAD_LETTERED)
+        return ERR_OK;
+    err = store_get(v, DB_DEAD_LETTERS, uuid_bytes(&e->p.dead_letter_id.u), &s->scratch, &row);
+    if (err == ERR_OK)
+        err = dead_letter_decode(row, &letter);
+    if (err == ERR_OK)
+        *is_handled = letter.state == DEAD_LETTER_OPEN || letter.state == DEAD_LETTER_DISCARDED;
+    return err == ERR_NOT_FOUND ? ERR_DAMAGED : err;
+}
+
 static enum err startup_behind_cursor(struct startup *s, const struct store_view *v,
                                       const struct event *e)
 {
+    bool is_handled;
+    enum err handled_err = startup_is_handled(s, v, e, &is_handled);
+
+    if (handled_err != ERR_OK)
+        return handled_err;
     startup_note_cause(s, e);
-    if (e->handled_by != SUBSCRIPTION_NONE) {
+    if (is_handled) {
         struct map_node *n = map_find(&s->causes, uuid_bytes(&e->cause.u));
 
         if (n)

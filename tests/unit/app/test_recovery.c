@@ -121,6 +121,34 @@ static void a_parked_order_stays_parked_and_a_retry_goes_on(void **state)
     assert_int_equal(the_order(f)->status, ORDER_SHIPPED);
 }
 
+/* What is parked is still to be done, whoever reads the log again. */
+static void a_parked_message_does_not_count_as_handled_after_a_crash(void **state)
+{
+    struct app_config config = app_fixture_config();
+    struct app_fixture *f = &world;
+    struct simulators s = simulators_default;
+    struct lane_state lanes[SUBSCRIPTION_COUNT];
+    struct subscription *payments;
+    struct message m = { .refs = 1 };
+
+    (void)state;
+    config.retries = 0;
+    app_fixture_init(f, &config);
+    s.payments.fail_first = 10;
+    set_simulators(f, SIMULATOR_PAYMENTS, &s);
+    an_order(f, "WIDGET-001", 1);
+    while (f->counts[EVENT_DEAD_LETTERED].n == 0) /* and no cursor was written meanwhile */
+        app_fixture_pass_ms(f, 1);
+    app_fixture_crash(f);
+    payments = app_bus(f->app)->subscriptions[SUBSCRIPTION_PAYMENTS];
+    assert_int_equal(bus_lane_states(app_bus(f->app), lane_of_order(f->order_id), lanes), 1);
+    assert_int_equal(lanes[0].state, LANE_PARKED);
+    m.event.lane = lane_of_order(f->order_id);
+    m.event.position = lanes[0].position;
+    assert_false(payments->was_handled(payments, &m));
+    app_fixture_deinit(f);
+}
+
 static void stored_answers_and_message_ids_survive(void **state)
 {
     struct app_fixture *f = *state;
@@ -191,6 +219,7 @@ int main(void)
         cmocka_unit_test(a_crash_and_another_crash_lose_nothing),
         T(a_payment_deadline_survives),
         T(a_parked_order_stays_parked_and_a_retry_goes_on),
+        cmocka_unit_test(a_parked_message_does_not_count_as_handled_after_a_crash),
         T(stored_answers_and_message_ids_survive),
         T(event_ids_go_on_where_they_were_when_the_clock_was_set_back),
         T(a_product_keeps_its_version_over_a_crash),
