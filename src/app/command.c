@@ -98,10 +98,17 @@ void command_refuse(struct command *c, enum err err)
     } else if (err == ERR_LIMIT) {
         r.detail = STR("Too many commands wait for this one resource; try again.");
         why = REFUSED_TURN;
+    } else if (err == ERR_DAMAGED || err == ERR_IO) {
+        r.code = err == ERR_DAMAGED ? REPLY_DAMAGED : REPLY_STORE_FAILED;
+        r.detail = err == ERR_DAMAGED ? STR("What is stored does not agree with its sum.")
+                                      : STR("The store could not be read.");
+        r.retry_after_s = 0;
+        why = REFUSED_COUNT;
     } else {
         r.detail = STR("The server is busy; try again.");
     }
-    app->metrics.refused[why]++;
+    if (why != REFUSED_COUNT) /* those are 503 */
+        app->metrics.refused[why]++;
     command_give_up_key(c);
     command_render(c, &r);
     command_finish_later(c);

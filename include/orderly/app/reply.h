@@ -26,7 +26,9 @@
     X(IDEMPOTENCY_MISMATCH, "idempotency_mismatch", 422)                                           \
     X(OVERLOADED, "overloaded", 503)                                                               \
     X(DISK_FULL, "disk_full", 503)                                                                 \
-    X(SHUTTING_DOWN, "shutting_down", 503)
+    X(SHUTTING_DOWN, "shutting_down", 503)                                                         \
+    X(DAMAGED, "damaged", 500)                                                                     \
+    X(STORE_FAILED, "store_failed", 500)
 enum reply_code {
 #define X(name, code, status) REPLY_##name,
     REPLY_MAP(X)

@@ -57,6 +57,10 @@ static struct str default_detail(enum reply_code code)
         return STR("The disk is full; reading goes on.");
     case REPLY_SHUTTING_DOWN:
         return STR("The server is shutting down.");
+    case REPLY_DAMAGED:
+        return STR("What is stored does not agree with its sum.");
+    case REPLY_STORE_FAILED:
+        return STR("The store could not be read.");
     case REPLY_OK:
     case REPLY_CREATED:
     case REPLY_ACCEPTED:

@@ -156,6 +156,7 @@ static void an_order_whose_row_is_damaged_is_parked_and_stops_no_other(void **st
     an_order(&f, "WIDGET-001", 1);
     app_fixture_pass_ms(&f, 20);
     damage_order(&f, f.order_id);
+    assert_int_equal(do_order(&f, ORDER_INPUT_CANCEL, "no"), REPLY_DAMAGED);
     app_fixture_pass_ms(&f, 60000);
     assert_int_equal(f.counts[EVENT_DEAD_LETTERED].n, 1);
     an_order(&f, "WIDGET-001", 1);
