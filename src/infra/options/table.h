@@ -5,6 +5,8 @@
 
 enum option_type {
     OPTION_TEXT,     /* char[size], at most `most` code points */
+    OPTION_NAMES,    /* char[size], a list of host names */
+    OPTION_ORIGINS,  /* char[size], a list of web origins */
     OPTION_PATH,     /* char[size], not empty */
     OPTION_SWITCH,   /* bool */
     OPTION_CHOICE,   /* an enum that counts from 0 in the order of `choices` */

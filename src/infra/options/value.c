@@ -231,6 +231,55 @@ static bool set_text(const struct option *opt, struct options *o, struct str tex
     return true;
 }
 
+static bool has_char(struct str s, char c)
+{
+    return s.n && memchr(s.p, c, s.n);
+}
+
+/* As a request gives it in Host, which is compared without its port. */
+static bool is_host_name(struct str s)
+{
+    bool is_literal = s.p[0] == '[' && s.p[s.n - 1] == ']';
+
+    return !has_char(s, '/') && !has_char(s, ' ') && (is_literal || !has_char(s, ':'));
+}
+
+/* As a browser gives it: without a path, not even a slash. */
+static bool is_origin(struct str s)
+{
+    const char *mark = memmem(s.p, s.n, "://", 3);
+    struct str host;
+
+    if (!mark || mark == s.p)
+        return false;
+    host = (struct str){ mark + 3, (size_t)(s.p + s.n - (mark + 3)) };
+    return host.n && !has_char(host, '/') && !has_char(s, ' ');
+}
+
+/* An item that can't be what a request has would be kept and never match. */
+static bool set_list(const struct option *opt, struct options *o, struct str text, struct buf *why)
+{
+    bool is_names = opt->type == OPTION_NAMES;
+    struct str items[OPTIONS_LIST_MAX + 1];
+    unsigned n;
+
+    if (!set_text(opt, o, text, why))
+        return false;
+    n = options_list(place(o, opt->offset), items, ARRAY_LEN(items));
+    if (n > OPTIONS_LIST_MAX) {
+        buf_printf(why, "must be at most %d", OPTIONS_LIST_MAX);
+        return false;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        if (is_names ? is_host_name(items[i]) : is_origin(items[i]))
+            continue;
+        buf_printf(why, is_names ? "must be host names without a port, such as shop.example"
+                                 : "must be scheme://host[:port], such as https://shop.example");
+        return false;
+    }
+    return true;
+}
+
 static bool set_switch(const struct option *opt, struct options *o, struct str text,
                        struct buf *why)
 {
@@ -342,6 +391,9 @@ bool option_set(const struct option *opt, struct options *o, struct str text, st
     case OPTION_TEXT:
     case OPTION_PATH:
         return set_text(opt, o, text, why);
+    case OPTION_NAMES:
+    case OPTION_ORIGINS:
+        return set_list(opt, o, text, why);
     case OPTION_SWITCH:
         return set_switch(opt, o, text, why);
     case OPTION_CHOICE:
@@ -401,6 +453,8 @@ void option_print(const struct option *opt, const struct options *o, struct buf 
 
     switch (opt->type) {
     case OPTION_TEXT:
+    case OPTION_NAMES:
+    case OPTION_ORIGINS:
     case OPTION_PATH:
         buf_add_str(out, str_of(at));
         break;

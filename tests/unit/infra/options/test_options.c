@@ -414,6 +414,42 @@ static void options__a_list_is_split_at_commas_without_blanks_and_holes(void **s
     assert_int_equal(options_list("a,b,c", items, 2), 2);
 }
 
+/* Each of these would be taken and then never match a request. */
+static void options__items_that_no_request_can_have_are_refused(void **state)
+{
+    static const struct {
+        const char *key, *value;
+        bool ok;
+    } rows[] = {
+        { "names", "shop.example, [fd00::1], other", true },
+        { "names", "shop.example:8080", false },
+        { "names", "http://shop.example", false },
+        { "names", "shop example", false },
+        { "origins", "https://shop.example,http://localhost:3000,app://x", true },
+        { "origins", "https://shop.example/", false },
+        { "origins", "shop.example", false },
+        { "origins", "://shop", false },
+        { "origins", "https://", false },
+    };
+    struct fixture *f = *state;
+    struct buf why = { 0 }, many = { 0 };
+
+    options_set_defaults(&f->o);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct option *opt = option_at(option_find(str_of(rows[i].key)));
+
+        assert_int_equal(option_set(opt, &f->o, str_of(rows[i].value), &why), rows[i].ok);
+    }
+    for (unsigned n = 1; n <= OPTIONS_LIST_MAX + 1; n++) {
+        buf_printf(&many, "%sn%u", n > 1 ? "," : "", n);
+        assert_int_equal(
+            option_set(option_at(option_find(STR("names"))), &f->o, buf_str(&many), &why),
+            n <= OPTIONS_LIST_MAX);
+    }
+    buf_deinit(&why);
+    buf_deinit(&many);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -437,6 +473,7 @@ int main(void)
         TEST(options__a_file_that_is_not_there_is_a_fault),
         TEST(options__help_names_every_option),
         TEST(options__a_list_is_split_at_commas_without_blanks_and_holes),
+        TEST(options__items_that_no_request_can_have_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
