@@ -1,5 +1,6 @@
 #include "orderly/app/dead_letters.h"
 #include "orderly/app/event_codec.h"
+#include "orderly/app/queries.h"
 #include "orderly/base/bytes.h"
 
 #define ROW_VERSION 1
@@ -207,7 +208,7 @@ static enum err dead_letters_next(const struct store_view *v, struct arena *a, s
 
 enum err dead_letters_list(const struct store_view *v, struct arena *a,
                            enum subscription_id subscription, struct lane_id lane,
-                           struct dead_letter_id after, unsigned limit,
+                           struct dead_letter_id *after, unsigned limit,
                            struct dead_letter_item **out, unsigned *n, bool *has_more)
 {
     enum err err = ERR_OK;
@@ -215,23 +216,28 @@ enum err dead_letters_list(const struct store_view *v, struct arena *a,
     *out = arena_alloc(a, (limit + (size_t)(limit == 0)) * sizeof(**out));
     *n = 0;
     *has_more = false;
-    while (err == ERR_OK) {
+    for (bool is_first = true; err == ERR_OK; is_first = false) {
+        struct dead_letter_id id = *after;
         struct dead_letter_item item;
 
-        if (v->ops->is_late(v)) { /* what there is, and a page more to ask for */
+        /* What there is, and a page more to ask for; one is looked at in any case. */
+        if (!is_first && (v->ops->is_late(v) || a->total > QUERY_BYTES_MAX)) {
             *has_more = true;
             break;
         }
-        err = dead_letters_next(v, a, lane, &after);
+        err = dead_letters_next(v, a, lane, &id);
         if (err == ERR_OK)
-            err = dead_letters_get(v, a, after, &item);
-        if (err != ERR_OK || (subscription && item.letter.subscription != subscription))
-            continue;
-        if (*n == limit) {
-            *has_more = true;
+            err = dead_letters_get(v, a, id, &item);
+        if (err != ERR_OK)
             break;
+        if (!subscription || item.letter.subscription == subscription) {
+            if (*n == limit) {
+                *has_more = true;
+                break;
+            }
+            (*out)[(*n)++] = item;
         }
-        (*out)[(*n)++] = item;
+        *after = id;
     }
     return err == ERR_NOT_FOUND ? ERR_OK : err;
 }

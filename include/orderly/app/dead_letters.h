@@ -32,8 +32,10 @@ struct buf;
 void dead_letter_encode(const struct dead_letter *d, struct buf *out);
 MUST_CHECK enum err dead_letter_decode(struct str row, struct dead_letter *out);
 
-/* GET /dead-letters: oldest first; run on any thread by a store_read. after: nil or the last id
- * seen; subscription NONE: all; lane nil: all. The messages' rows come with them. */
+/* GET /dead-letters: oldest first; run on any thread by a store_read. *after: nil or the last id
+ * seen, and in the end the last one looked at, behind which the next page begins; subscription
+ * NONE: all; lane nil: all. The messages' rows come with them. A page ends at its limit, when it is
+ * late, and when it is larger than QUERY_BYTES_MAX; it may then be empty and still have more. */
 struct dead_letter_item {
     struct dead_letter letter;
     struct str message_row; /* encoded event; empty if it can't be read */
@@ -42,7 +44,7 @@ struct dead_letter_item {
 };
 MUST_CHECK enum err dead_letters_list(const struct store_view *v, struct arena *a,
                                       enum subscription_id subscription, struct lane_id lane,
-                                      struct dead_letter_id after, unsigned limit,
+                                      struct dead_letter_id *after, unsigned limit,
                                       struct dead_letter_item **out, unsigned *n, bool *has_more);
 MUST_CHECK enum err dead_letters_get(const struct store_view *v, struct arena *a,
                                      struct dead_letter_id id, struct dead_letter_item *out);

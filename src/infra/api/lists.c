@@ -464,7 +464,7 @@ static enum err run_dead_letters(struct list_job *job, const struct store_view *
     bool has_more;
     char text[UUID_TEXT_LEN];
     enum err e = dead_letters_list(v, &job->arena, job->q.dead_letters.subscription,
-                                   job->q.dead_letters.lane, job->q.dead_letters.after,
+                                   job->q.dead_letters.lane, &job->q.dead_letters.after,
                                    job->q.dead_letters.limit, &items, &n, &has_more);
 
     if (e != ERR_OK)
@@ -473,8 +473,8 @@ static enum err run_dead_letters(struct list_job *job, const struct store_view *
         json_item(&job->out);
         render_item(job, &items[i]);
     }
-    if (has_more && n) {
-        uuid_format(items[n - 1].letter.id.u, text);
+    if (has_more) {
+        uuid_format(job->q.dead_letters.after.u, text);
         set_next(job, (struct str){ text, sizeof(text) });
     }
     return ERR_OK;

@@ -168,7 +168,7 @@ static void list_run(struct store_read *read, const struct store_view *v)
 {
     struct list_read *r = container_of(read, struct list_read, read);
 
-    r->err = dead_letters_list(v, &r->arena, r->subscription, r->lane, r->after, r->limit,
+    r->err = dead_letters_list(v, &r->arena, r->subscription, r->lane, &r->after, r->limit,
                                &r->items, &r->n, &r->has_more);
 }
 
@@ -216,7 +216,7 @@ static void dead_letters__come_oldest_first_and_page_by_page(void **state)
         assert_int_equal(r.has_more, page < 2);
         for (unsigned i = 0; i < r.n; i++, lane++)
             assert_int_equal(lane_number_of(r.items[i].letter.lane), (lane + 1) / 2);
-        r.after = r.items[r.n - 1].letter.id;
+        assert_true(uuid_eq(r.after.u, r.items[r.n - 1].letter.id.u));
         arena_deinit(&r.arena);
     }
 }
@@ -234,8 +234,7 @@ static void dead_letters__are_listed_by_subscription_and_by_order(void **state)
         assert_int_equal(r.items[i].letter.subscription, SUBSCRIPTION_PAYMENTS);
     arena_deinit(&r.arena);
 
-    r.subscription = SUBSCRIPTION_NONE;
-    r.lane = lane_number(2);
+    r = (struct list_read){ .limit = 10, .lane = lane_number(2) };
     list_read(&r);
     assert_int_equal(r.n, 2);
     for (unsigned i = 0; i < r.n; i++) {
@@ -244,7 +243,7 @@ static void dead_letters__are_listed_by_subscription_and_by_order(void **state)
     }
     arena_deinit(&r.arena);
 
-    r.lane = lane_number(50);
+    r = (struct list_read){ .limit = 10, .lane = lane_number(50) };
     list_read(&r);
     assert_int_equal(r.err, ERR_OK);
     assert_int_equal(r.n, 0);
@@ -288,15 +287,20 @@ static void dead_letters__bring_their_message_and_what_is_queued_behind(void **s
 static void dead_letters__answer_what_they_have_when_it_is_late(void **state)
 {
     struct list_read r = { .limit = 10 };
+    unsigned n = 0, pages = 0;
 
     (void)state;
-    make_letters(2);
+    make_letters(2); /* four */
     w.store.reads_are_late = true;
-    list_read(&r);
-    assert_int_equal(r.err, ERR_OK);
-    assert_int_equal(r.n, 0);
-    assert_true(r.has_more);
-    arena_deinit(&r.arena);
+    do {
+        list_read(&r);
+        assert_int_equal(r.err, ERR_OK);
+        assert_true(r.n <= 1); /* one is looked at, so that who asks on comes to the end */
+        n += r.n;
+        arena_deinit(&r.arena);
+    } while (r.has_more && ++pages < 10);
+    assert_int_equal(n, 4);
+    assert_false(r.has_more);
 }
 
 int main(void)

@@ -182,6 +182,51 @@ static void messages__have_known_fields_of_the_right_type(void **state)
     assert_value(f, "/errors/0/pointer", "/payload/items/1/quantity");
 }
 
+/* A page ends early when there is much of it; whoever asks on gets all the same. */
+static void dead_letters__of_large_messages_come_in_small_pages(void **state)
+{
+    struct api_fixture *f = *state;
+    struct buf body = { NULL, 0, 0 };
+    size_t n = 0, pages = 0;
+    char next[64];
+
+    for (unsigned i = 0; i < 24; i++) {
+        body.n = 0;
+        buf_printf(&body,
+                   "{\"messageId\":\"m-%u\",\"payload\":{\"orderId\":\"nobodys\","
+                   "\"reason\":\"no\",\"more\":[0",
+                   i);
+        for (unsigned k = 0; k < 60; k++)
+            buf_printf(&body, ",\"%04000u\"", k);
+        buf_printf(&body, "]}}");
+        buf_add(&body, "", 1);
+        assert_int_equal(post(f, "/messages/stock.rejected", body.p), 202);
+    }
+    pass_ms(f, 100);
+    get(f, "/dead-letters?limit=500");
+    assert_true(count(f, "/data") > 0);
+    assert_true(count(f, "/data") < 24);
+    /* Also where nothing of a page fits the filter. */
+    get(f, "/dead-letters?subscription=payments");
+    assert_int_equal(count(f, "/data"), 0);
+    snprintf(next, sizeof(next), "%s", value(f, "/nextCursor"));
+    assert_string_not_equal(next, "null");
+    get(f, path_of("/dead-letters?subscription=payments&after=", next, ""));
+    assert_int_equal(count(f, "/data"), 0);
+
+    get(f, "/dead-letters?limit=500");
+    for (;; pages++) {
+        n += count(f, "/data");
+        snprintf(next, sizeof(next), "%s", value(f, "/nextCursor"));
+        if (strcmp(next, "null") == 0)
+            break;
+        get(f, path_of("/dead-letters?limit=500&after=", next, ""));
+    }
+    assert_int_equal(n, 24);
+    assert_true(pages > 0);
+    buf_deinit(&body);
+}
+
 static void messages__of_unknown_orders_become_dead_letters(void **state)
 {
     struct api_fixture *f = *state;
@@ -395,6 +440,7 @@ int main(void)
         T(messages__need_the_fields_of_their_topic),
         T(messages__have_known_fields_of_the_right_type),
         T(messages__of_unknown_orders_become_dead_letters),
+        T(dead_letters__of_large_messages_come_in_small_pages),
         T(products__keep_their_price_when_only_the_currency_changes),
         T(products__are_added_read_and_changed),
         T(products__are_refused_with_every_fault),
