@@ -256,7 +256,8 @@ enum err query_products(const struct store_view *v, struct arena *a, const struc
         e = store_seek(v, DB_PRODUCTS, STORE_GT, sku_str(&at), a, &sku, &row);
         if (e != ERR_OK)
             break;
-        if (out->n == q->limit || v->ops->is_late(v)) {
+        /* A page without a row would have no place to go on from. */
+        if (out->n == q->limit || (out->n > 0 && v->ops->is_late(v))) {
             out->has_more = true;
             break;
         }

@@ -332,6 +332,19 @@ static void products__come_by_sku(void **state)
     assert_int_equal(s->k.product_page.n, 1);
     assert_true(str_eq(sku_str(&s->k.product_page.rows[0].product.sku), STR("WIDGET-001")));
     assert_false(s->k.product_page.has_more);
+    product_page_deinit(&s->k.product_page);
+
+    /* However late it is, who asks on comes to the end. */
+    s->k.is_late = true;
+    s->k.products = (struct product_query){ .limit = 50 };
+    for (unsigned i = 0; i < 3; i++) {
+        ask(&s->f, &s->k);
+        assert_int_equal(s->k.product_page.n, 1);
+        assert_int_equal(s->k.product_page.has_more, i < 2);
+        s->k.products.after = s->k.product_page.next;
+        if (i < 2)
+            product_page_deinit(&s->k.product_page);
+    }
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */
