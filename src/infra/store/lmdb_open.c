@@ -11,6 +11,7 @@
 #include "orderly/base/list.h"
 #include "orderly/base/mem.h"
 #include <errno.h>
+#include <sodium.h>
 
 struct lmdb_engine *lmdb_of(struct engine *e)
 {
@@ -264,6 +265,9 @@ enum err lmdb_engine_open(const struct lmdb_config *config, struct engine **out,
 
     memset(report, 0, sizeof(*report));
     *out = NULL;
+    /* Only then does it choose the way to make sums that is best for this processor. */
+    rc = sodium_init();
+    ENSURE(rc >= 0);
     le->engine.ops = &lmdb_ops;
     le->is_reader = config->is_reader;
     le->events_max = config->events_max;
@@ -291,6 +295,7 @@ void lmdb_engine_close(struct engine *e)
     lmdb_env_close(&le->db);
     store_dir_close(&le->dir);
     (void)pthread_mutex_destroy(&le->views_lock);
+    mem_free(le->rows);
     mem_free(le);
 }
 

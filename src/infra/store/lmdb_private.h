@@ -35,6 +35,8 @@ struct lmdb_engine {
     uint64_t file_bytes; /* at least this long */
     int64_t readers_checked_ms;
     char failure[LMDB_TEXT_MAX];
+    const struct store_row **rows; /* of a batch; the array is kept for the next one */
+    size_t rows_cap;
 
     /* Changed by the writer, read by anybody; each stands for itself. */
     _Atomic uint64_t events, bytes;

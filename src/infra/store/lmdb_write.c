@@ -8,6 +8,7 @@
 #include "lmdb_sync.h"
 #include "orderly/base/bytes.h"
 #include "orderly/base/check.h"
+#include "orderly/base/mem.h"
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -101,7 +102,6 @@ static int put_event(struct batch_txn *b, const struct store_row *row)
 
 static int put_row(struct batch_txn *b, const struct store_row *row)
 {
-    REQUIRE((unsigned)row->db < STORE_DB_COUNT);
     REQUIRE(row->key.n > 0);
     if (row->db == DB_EVENTS)
         return put_event(b, row);
@@ -114,19 +114,65 @@ static int put_row(struct batch_txn *b, const struct store_row *row)
     return lmdb_env_put(&b->le->db, b->txn, row->db, row->key, row->value);
 }
 
-static int put_all(struct batch_txn *b, const struct list *writes)
+static void count_rows(const struct list *writes, unsigned n[STORE_DB_COUNT])
 {
-    int rc = 0;
-
     list_for_each(at, writes)
     {
         const struct store_write *w = container_of(at, struct store_write, link);
 
-        for (unsigned i = 0; i < w->n_rows && rc == 0; i++)
-            rc = put_row(b, &w->rows[i]);
-        if (rc != 0)
-            return rc;
+        for (unsigned i = 0; i < w->n_rows; i++) {
+            REQUIRE((unsigned)w->rows[i].db < STORE_DB_COUNT);
+            n[w->rows[i].db]++;
+        }
     }
+}
+
+/* The rows of all writes, database by database, in their order within each: all become visible at
+ * once, and a tree that is worked on for a while stays in the caches. The array is the engine's. */
+static const struct store_row **group_rows(struct lmdb_engine *le, const struct list *writes,
+                                           size_t *n_rows)
+{
+    unsigned n[STORE_DB_COUNT] = { 0 };
+    size_t at[STORE_DB_COUNT];
+    size_t total = 0;
+
+    count_rows(writes, n);
+    for (unsigned i = 0; i < STORE_DB_COUNT; i++) {
+        at[i] = total;
+        total += n[i];
+    }
+    if (total > le->rows_cap) {
+        le->rows_cap = total * 2;
+        le->rows = mem_realloc(le->rows, le->rows_cap * sizeof(*le->rows));
+    }
+    list_for_each(link, writes)
+    {
+        const struct store_write *w = container_of(link, struct store_write, link);
+
+        for (unsigned i = 0; i < w->n_rows; i++)
+            le->rows[at[w->rows[i].db]++] = &w->rows[i];
+    }
+    *n_rows = total;
+    return le->rows;
+}
+
+/* Of a row that is written again and again, as a hot product's stock is, only the last counts. */
+static bool is_superseded(const struct store_row *row, const struct store_row *next)
+{
+    return row->db == next->db && row->db != DB_EVENTS && str_eq(row->key, next->key);
+}
+
+static int put_all(struct batch_txn *b, const struct list *writes)
+{
+    size_t n = 0;
+    const struct store_row **rows = group_rows(b->le, writes, &n);
+    int rc = 0;
+
+    for (size_t i = 0; i < n && rc == 0; i++)
+        if (i + 1 == n || !is_superseded(rows[i], rows[i + 1]))
+            rc = put_row(b, rows[i]);
+    if (rc != 0)
+        return rc;
     return b->n_events > 0 ? lmdb_tip_put(&b->le->db, b->txn, &b->tip) : 0;
 }
 

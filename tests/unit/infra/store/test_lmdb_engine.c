@@ -4,6 +4,8 @@
 #include "orderly/base/bytes.h"
 #include "orderly/base/mem.h"
 #include "orderly/infra/store/in_child.h"
+#include "orderly/infra/store/memory.h"
+#include "support/chance.h"
 #include "support/lmdb_store.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -294,6 +296,116 @@ static void views__show_one_moment(void **state)
     lmdb_store_deinit(&s);
 }
 
+/* ---- batches -------------------------------------------------------------------- */
+
+struct comparison {
+    struct engine *memory;
+    struct arena arena;
+    uint64_t rows;
+};
+
+static bool is_in_memory(void *ctx, enum store_db db, struct str key, struct str value)
+{
+    struct comparison *c = ctx;
+    struct str expected;
+
+    if (db == DB_META) /* the engine's own */
+        return true;
+    c->rows++;
+    arena_reset(&c->arena);
+    return c->memory->ops->get(c->memory, NULL, db, key, &c->arena, &expected) == ERR_OK &&
+           str_eq(value, expected);
+}
+
+#define MODEL_ROWS 60
+
+struct model_write {
+    struct store_write write;
+    struct store_row rows[MODEL_ROWS];
+    char keys[MODEL_ROWS][20];
+};
+
+/* Rows of a few keys, so that the same one is put, deleted and put again in one batch. */
+static void model_write_init(struct model_write *w, struct chance *c, uint64_t *position,
+                             uint64_t *expected)
+{
+    static const enum store_db dbs[] = { DB_STOCK, DB_ORDERS, DB_DEADLINES, DB_CARTS };
+    static const char text[] = "some text whose length is chosen";
+
+    *w = (struct model_write){ .write.rows = w->rows };
+    for (size_t n = 1 + chance_below(c, MODEL_ROWS - 1); n > 0; n--) {
+        unsigned i = w->write.n_rows++;
+        struct store_row *row = &w->rows[i];
+
+        *row = (struct store_row){ .value = { text, chance_below(c, sizeof(text)) } };
+        if (chance_below(c, 5) == 0) {
+            row->db = DB_EVENTS;
+            bytes_put_u64(w->keys[i], ++*position);
+            row->key = (struct str){ w->keys[i], 8 };
+            w->write.n_events++;
+            (*expected)++;
+        } else {
+            row->db = dbs[chance_below(c, ARRAY_LEN(dbs))];
+            row->is_delete = chance_below(c, 3) == 0;
+            (void)snprintf(w->keys[i], sizeof(w->keys[i]), "%zu", chance_below(c, 40));
+            row->key = str_of(w->keys[i]);
+        }
+    }
+}
+
+static void apply_batch(struct lmdb_store *s, struct engine *memory, struct model_write *writes,
+                        size_t n)
+{
+    struct list batch;
+
+    for (unsigned k = 0; k < 2; k++) {
+        struct engine *e = k == 0 ? memory : s->engine;
+
+        list_init(&batch);
+        for (size_t i = 0; i < n; i++)
+            list_push_back(&batch, &writes[i].write.link);
+        assert_int_equal(e->ops->apply(e, &batch), ERR_OK);
+    }
+}
+
+static void batches__leave_what_their_rows_leave_one_by_one(void **state)
+{
+    struct chance c = chance_init(__func__);
+    struct comparison comparison = { .memory = memory_engine_create(1000000) };
+    struct model_write *writes = mem_zalloc(30 * sizeof(*writes));
+    uint64_t position = 0;
+    uint64_t events = 0;
+    struct lmdb_store s;
+
+    (void)state;
+    lmdb_store_init(&s);
+    lmdb_store_must_open(&s);
+    arena_init(&comparison.arena, NULL, 0);
+    for (unsigned round = 0; round < 60; round++) {
+        struct lmdb_walk walk = { .on_row = is_in_memory, .ctx = &comparison };
+        struct str key = STR_NONE;
+        uint64_t rows = 0;
+        size_t n = 1 + chance_below(&c, 29);
+
+        for (size_t i = 0; i < n; i++)
+            model_write_init(&writes[i], &c, &position, &events);
+        apply_batch(&s, comparison.memory, writes, n);
+        comparison.rows = 0;
+        assert_int_equal(lmdb_engine_walk(s.engine, &walk), ERR_OK);
+        for (unsigned db = 0; db < STORE_DB_COUNT; db++, key = STR_NONE)
+            while (comparison.memory->ops->seek(comparison.memory, NULL, (enum store_db)db,
+                                                STORE_GT, key, &comparison.arena, &key,
+                                                NULL) == ERR_OK)
+                rows++;
+        assert_int_equal(comparison.rows, rows);
+        assert_int_equal(walk.rows_of[DB_EVENTS], events);
+    }
+    arena_deinit(&comparison.arena);
+    memory_engine_destroy(comparison.memory);
+    mem_free(writes);
+    lmdb_store_deinit(&s);
+}
+
 /* ---- bounds --------------------------------------------------------------------- */
 
 static void full_map__refuses_and_goes_on_when_there_is_room(void **state)
@@ -442,6 +554,7 @@ int main(void)
         cmocka_unit_test(opening__is_refused_where_it_cannot_write),
         cmocka_unit_test(reader__looks_beside_a_live_server_and_at_a_stopped_one),
         cmocka_unit_test(views__show_one_moment),
+        cmocka_unit_test(batches__leave_what_their_rows_leave_one_by_one),
         cmocka_unit_test(full_map__refuses_and_goes_on_when_there_is_room),
         cmocka_unit_test(full_map__goes_on_after_rows_were_deleted),
         cmocka_unit_test(schema__goes_forward_step_by_step_or_not_at_all),
