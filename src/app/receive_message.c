@@ -159,31 +159,7 @@ static void receive_append(struct receive_message *m)
     command_submit(c, &r, receive_applied);
 }
 
-static void receive_granted(struct turn_wait *w)
-{
-    struct command *c = container_of(w, struct command, turn);
-    struct receive_message *m = container_of(c, struct receive_message, command);
-
-    m->has_turn = true;
-    if (m->verdict == VERDICT_FINE) {
-        m->verdict = m->part->type == AGGREGATE_SHIPMENT ? receive_judge_shipment(m)
-                                                         : receive_judge_undoing(m);
-        if (m->verdict != VERDICT_FINE) {
-            /* It does not belong into the stream of its own id. */
-            char text[UUID_TEXT_LEN];
-
-            turn_give(&m->part->turn, &c->turn);
-            m->has_turn = false;
-            m->part = dossier_part(m->dossier, receive_type(m), receive_order_text(m, text));
-            if (!turn_take(&m->part->turn, &c->turn, receive_granted, true)) {
-                command_refuse(c, ERR_LIMIT);
-                receive_end(m);
-            }
-            return;
-        }
-    }
-    receive_append(m);
-}
+static void receive_granted(struct turn_wait *w);
 
 /* In which stream it goes: the id's own, or the order's where there is none or it is refused. */
 static void receive_take_turn(struct receive_message *m)
@@ -200,6 +176,26 @@ static void receive_take_turn(struct receive_message *m)
     }
 }
 
+/* It does not belong into the stream of its own id. */
+static void receive_turn_down(struct receive_message *m, enum verdict verdict)
+{
+    m->verdict = verdict;
+    turn_give(&m->part->turn, &m->command.turn);
+    m->has_turn = false;
+    receive_take_turn(m);
+}
+
+static void receive_judge(struct receive_message *m)
+{
+    enum verdict verdict =
+        m->part->type == AGGREGATE_SHIPMENT ? receive_judge_shipment(m) : receive_judge_undoing(m);
+
+    if (verdict == VERDICT_FINE)
+        receive_append(m);
+    else
+        receive_turn_down(m, verdict);
+}
+
 static enum verdict receive_taken(enum aggregate type)
 {
     if (type == AGGREGATE_PAYMENT)
@@ -214,14 +210,44 @@ static void receive_on_checked(struct binding_check *b, enum err status, bool ta
     if (status != ERR_OK) {
         command_refuse(&m->command, status);
         receive_end(m);
+    } else if (taken) {
+        receive_turn_down(m, receive_taken(b->type));
+    } else {
+        receive_judge(m);
+    }
+}
+
+/* The order has this id already. What has no id, or is refused, lies under the order's own id, which
+ * binds nothing. */
+static bool receive_is_bound(const struct receive_message *m)
+{
+    char text[UUID_TEXT_LEN];
+
+    return m->part->sequence > 0 && !str_eq(text_id_str(&m->part->id), receive_order_text(m, text));
+}
+
+/* Whose the id is, is asked under the turn: from the answer to the append nobody comes between. */
+static void receive_granted(struct turn_wait *w)
+{
+    struct command *c = container_of(w, struct command, turn);
+    struct receive_message *m = container_of(c, struct receive_message, command);
+    struct str id = receive_id(m);
+
+    m->has_turn = true;
+    if (m->verdict != VERDICT_FINE) {
+        receive_append(m);
         return;
     }
-    if (taken)
-        m->verdict = receive_taken(b->type);
-    else if (m->dossier->n_parts >= DOSSIER_PARTS_MAX &&
-             !dossier_find_part(m->dossier, b->type, text_id_str(&b->id))) /* others came first */
-        m->verdict = VERDICT_TOO_MANY;
-    receive_take_turn(m);
+    if (id.n == 0 || receive_is_bound(m)) {
+        receive_judge(m);
+        return;
+    }
+    m->binding_check = (struct binding_check){ .app = c->app,
+                                               .type = receive_type(m),
+                                               .id = m->part->id,
+                                               .lane = m->lane,
+                                               .done = receive_on_checked };
+    binding_check_start(&m->binding_check);
 }
 
 static void receive_on_open(struct dossier_wait *w, enum err status)
@@ -229,8 +255,6 @@ static void receive_on_open(struct dossier_wait *w, enum err status)
     struct receive_message *m = container_of(w, struct receive_message, open);
     struct command *c = &m->command;
     struct str id = receive_id(m);
-    enum aggregate type = receive_type(m);
-    struct part *known;
 
     if (status != ERR_OK) {
         command_refuse(c, status);
@@ -241,27 +265,12 @@ static void receive_on_open(struct dossier_wait *w, enum err status)
         receive_end(m);
         return;
     }
-    if (!m->dossier->order) { /* and then it binds no id: the sender may mean another order */
+    if (!m->dossier->order) /* and then it binds no id: the sender may mean another order */
         m->verdict = VERDICT_UNKNOWN_ORDER;
-        receive_take_turn(m);
-        return;
-    }
-    known = id.n ? dossier_find_part(m->dossier, type, id) : NULL;
-    if (id.n == 0 || (known && known->sequence > 0)) {
-        receive_take_turn(m); /* no id, or this order's already */
-        return;
-    }
-    if (!known && m->dossier->n_parts >= DOSSIER_PARTS_MAX) {
+    else if (m->dossier->n_parts >= DOSSIER_PARTS_MAX && id.n &&
+             !dossier_find_part(m->dossier, receive_type(m), id))
         m->verdict = VERDICT_TOO_MANY;
-        receive_take_turn(m);
-        return;
-    }
-    m->binding_check = (struct binding_check){
-        .app = c->app, .type = type, .lane = m->lane, .done = receive_on_checked
-    };
-    m->binding_check.id.n = (uint8_t)id.n;
-    memcpy(m->binding_check.id.s, id.p, id.n);
-    binding_check_start(&m->binding_check);
+    receive_take_turn(m);
 }
 
 static bool receive_is_refused(struct receive_message *m)

@@ -56,8 +56,11 @@ static enum order_outcome apply_shipment_created(const struct order *o, const st
 static enum order_outcome apply_shipment_delivered(const struct order *o, const struct event *m,
                                                    bool *unasked, struct event_list *out)
 {
+    /* A carrier need not say when: then it is now. */
+    int64_t at_ms = m->p.delivered_at_ms ? m->p.delivered_at_ms : m->occurred_at_ms;
+
     (void)unasked;
-    return order_apply_shipment_delivered(o, &m->p.shipment_id, m->p.delivered_at_ms, out);
+    return order_apply_shipment_delivered(o, &m->p.shipment_id, at_ms, out);
 }
 
 static enum order_outcome apply_shipment_cancelled(const struct order *o, const struct event *m,

@@ -213,6 +213,32 @@ static void a_reservation_named_like_an_order_stops_nothing(void **state)
     sender_deinit(&s);
 }
 
+static void an_id_named_like_an_order_is_taken_like_any_other(void **state)
+{
+    struct app_fixture *f = *state;
+    struct order_id other;
+    char text[UUID_TEXT_LEN + 1] = { 0 };
+
+    an_order(f, "WIDGET-001", 1);
+    app_fixture_pass_ms(f, 400);
+    other = f->order_id;
+    an_order(f, "WIDGET-001", 5000);
+    app_fixture_pass_ms(f, 400);
+    assert_int_equal(the_order(f)->status, ORDER_REJECTED); /* which lies under the order's id */
+    uuid_format(f->order_id.u, text);
+
+    struct order_id named = f->order_id;
+
+    f->order_id = other;
+    assert_int_equal(a_message(f, EVENT_STOCK_RESERVED, "m1", text, ""), REPLY_ACCEPTED);
+    app_fixture_pass_ms(f, 100);
+    assert_int_equal(f->counts[EVENT_DEAD_LETTERED].n, 0);
+    f->order_id = named;
+    assert_int_equal(a_message(f, EVENT_STOCK_RESERVED, "m2", text, ""), REPLY_ACCEPTED);
+    app_fixture_pass_ms(f, 100);
+    assert_int_equal(f->counts[EVENT_DEAD_LETTERED].n, 1);
+}
+
 static void a_message_for_an_unknown_order_binds_no_id(void **state)
 {
     struct app_fixture *f = *state;
@@ -335,6 +361,22 @@ static void an_id_that_is_taken_while_it_is_looked_up_is_taken(void **state)
     sender_deinit(&s);
 }
 
+/* ---- what is left out ---------------------------------------------------------------------------- */
+
+static void a_delivery_without_a_time_is_delivered_now(void **state)
+{
+    struct app_fixture *f = *state;
+    char own[TEXT_ID_MAX + 1] = { 0 };
+
+    an_order(f, "WIDGET-001", 1);
+    app_fixture_pass_ms(f, 400);
+    memcpy(own, the_order(f)->shipment_id.t.s, the_order(f)->shipment_id.t.n);
+    assert_int_equal(a_message(f, EVENT_SHIPMENT_DELIVERED, "m1", own, ""), REPLY_ACCEPTED);
+    app_fixture_pass_ms(f, 100);
+    assert_int_equal(the_order(f)->status, ORDER_DELIVERED);
+    assert_true(the_order(f)->delivered_at_ms > 0);
+}
+
 /* ---- too much ---------------------------------------------------------------------------------- */
 
 static unsigned n_parts_of(struct app_fixture *f)
@@ -393,9 +435,11 @@ int main(void)
         T(a_payment_that_waits_can_not_be_refunded_from_outside),
         T(a_refund_of_another_amount_does_not_stop_the_right_one),
         T(a_reservation_named_like_an_order_stops_nothing),
+        T(an_id_named_like_an_order_is_taken_like_any_other),
         T(a_message_for_an_unknown_order_binds_no_id),
         T(a_message_that_was_refused_leaves_no_claim_behind),
         T(an_id_that_is_taken_while_it_is_looked_up_is_taken),
+        T(a_delivery_without_a_time_is_delivered_now),
         T(messages_that_come_together_do_not_pass_the_bound_together),
         T(an_unasked_refund_is_told_once_although_the_store_was_full),
     };
