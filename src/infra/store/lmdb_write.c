@@ -143,7 +143,7 @@ static const struct store_row **group_rows(struct lmdb_engine *le, const struct 
     }
     if (total > le->rows_cap) {
         le->rows_cap = total * 2;
-        le->rows = mem_realloc(le->rows, le->rows_cap * sizeof(*le->rows));
+        le->rows = mem_realloc(le->rows, le->rows_cap * sizeof(const struct store_row *));
     }
     list_for_each(link, writes)
     {
