@@ -42,7 +42,7 @@ struct key_sweep {
     128                       /* things ready on the loop: less than a millisecond of work, and
                                * what is in work still fits into a core's own cache */
 #define DOOR_WRITES_MAX 4096  /* a quarter of the hand-over queue */
-#define DOOR_WAITING_MAX 2048 /* at 30,000 orders a second the last waits 70 ms */
+#define DOOR_WAITING_MAX 1024 /* at 20,000 orders a second the last waits 50 ms */
 
 struct demo;
 
@@ -68,6 +68,7 @@ struct app {
     struct event_list decision; /* scratch of one decision; empty between them */
     struct list door;           /* commands that wait to enter (door.c) */
     unsigned n_door;
+    int64_t turn_ended_us;
     struct list finished; /* commands whose answer needed no commit */
     struct list handlings_spare;
     unsigned n_handlings_spare;

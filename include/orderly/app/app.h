@@ -61,6 +61,9 @@ struct timers *app_timers(struct app *a);
 struct scheduler *app_scheduler(struct app *a);
 struct store *app_store(struct app *a);
 uint64_t app_idempotency_entries(const struct app *a);
+/* As many commands wait to enter as may: a new one would be refused. */
+bool app_is_crowded(const struct app *a);
+void app_count_refused(struct app *a, enum refused why);
 /* True where new orders are taken; else why not (for readyz and the 503). */
 bool app_is_ready(const struct app *a, struct str *why);
 

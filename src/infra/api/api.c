@@ -13,11 +13,13 @@ struct api *api_create(const struct api_config *config)
     REQUIRE(config->app != NULL);
     a->config = *config;
     route_table_init(&a->table);
+    refusals_init(&a->refusals, app_timers(config->app));
     return a;
 }
 
 void api_destroy(struct api *a)
 {
+    refusals_deinit(&a->refusals);
     json_out_deinit(&a->out);
     mem_free(a->token_path);
     explicit_bzero(&a->access, sizeof(a->access));
@@ -231,6 +233,13 @@ static void api_on_headers(void *ctx, struct http_request *req)
     }
     if (!check_access(c) || !check_accept(c) || !check_query(c))
         return;
+    /* Before the body is read: what is refused should cost as little as it can, since there is most
+     * of it when there is least time. */
+    if (c->route->is_new_work && app_is_crowded(c->app)) {
+        app_count_refused(c->app, REFUSED_QUEUE_FULL);
+        c->is_refused = true;
+        return;
+    }
     if (c->route->body_max && c->route->body_max < req->body_max)
         req->body_max = c->route->body_max;
 }
@@ -257,6 +266,10 @@ static void api_on_request(void *ctx, struct http_request *req)
         }
         timer_init(&c->timer, delayed_fire);
         timer_start(app_timers(c->app), &c->timer, ACCESS_DELAY_MS);
+        return;
+    }
+    if (c->is_refused) {
+        refusals_add(&c->api->refusals, c);
         return;
     }
     c->route->handle(c);

@@ -5,6 +5,7 @@
 #include "call.h"
 #include "orderly/app/metrics.h"
 #include "orderly/infra/api/api.h"
+#include "refusals.h"
 #include "routes.h"
 
 /* Statuses that we answer; what is none of them counts as the last. */
@@ -59,6 +60,7 @@ struct api {
     char why[ACCESS_WHY_MAX];
     struct http_server *server; /* NULL until attached */
     struct json_out out;
+    struct refusals refusals;
     struct api_counters counters[ROUTE_PATTERNS_MAX + 1];
     int64_t told_failures_ms; /* when the log last heard of refused tokens */
     uint64_t untold_failures;

@@ -28,6 +28,8 @@ struct call {
     bool has_prefix;    /* came under /api */
     struct timer timer; /* of a refusal that waits */
     bool is_delayed;
+    bool is_refused; /* under pressure: 503, paced */
+    struct list refusal;
     void *waiting; /* what http_request_on_abort has to find */
 };
 

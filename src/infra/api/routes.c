@@ -24,8 +24,8 @@ const struct route routes[] = {
     ROUTE(DELETE, "/carts/{id}/items/{productId}", SHOP, carts_remove_item),
     ROUTE(POST, "/carts/{id}/convert", SHOP, carts_convert),
 
-    ROUTE(POST, "/orders/checkout", SHOP, orders_checkout),
-    ROUTE(POST, "/orders", SHOP, orders_place),
+    ROUTE(POST, "/orders/checkout", SHOP, orders_checkout, .is_new_work = true),
+    ROUTE(POST, "/orders", SHOP, orders_place, .is_new_work = true),
     ROUTE(GET, "/orders", SHOP, orders_list,
           .query = " status customerId flow refund unsettledFor after cursor limit "),
     ROUTE(GET, "/orders/{id}", SHOP, orders_get, .query = " until wait "),
@@ -48,7 +48,8 @@ const struct route routes[] = {
           .query = " eventType aggregateId orderId correlationId after cursor limit "),
     ROUTE(GET, "/events/{eventId}", OPERATOR, events_get),
     ROUTE(GET, "/messages", CONTEXT, messages_list, .query = " topic after cursor limit "),
-    ROUTE(POST, "/messages/{topic}", CONTEXT, messages_receive, .body_max = ROUTE_MESSAGE_BODY_MAX),
+    ROUTE(POST, "/messages/{topic}", CONTEXT, messages_receive, .body_max = ROUTE_MESSAGE_BODY_MAX,
+          .is_new_work = true),
 
     ROUTE(GET, "/dead-letters", OPERATOR, dead_letters_list_all,
           .query = " subscription orderId after cursor limit "),

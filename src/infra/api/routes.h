@@ -22,6 +22,7 @@ struct route {
     void (*handle)(struct call *c);
     const char *query; /* the parameters it knows, each between blanks; NULL: none */
     size_t body_max;   /* 0: the server's */
+    bool is_new_work;  /* makes work for the contexts: refused unread while the door is full */
     enum route_answer answer;
 };
 

@@ -169,6 +169,37 @@ static void sixty_four_commands_wait_for_a_turn_and_the_next_is_refused(void **s
         client_deinit(&cl[i]);
 }
 
+/* The door: DOOR_WRITES_MAX writes on their way shut it, DOOR_WAITING_MAX commands wait before it. */
+static void new_work_waits_at_the_door_and_beyond_its_bound_is_refused(void **state)
+{
+    enum { WRITES = 4096, WAITING = 1024, ALL = WRITES + 1 + WAITING + 1 };
+    struct app_fixture *f = *state;
+    struct client *cl = mem_zalloc(ALL * sizeof(*cl));
+
+    f->is_store_held = true;
+    for (unsigned i = 0; i < ALL; i++) {
+        client_init(&cl[i]);
+        client_place(&cl[i], f, "", "");
+        app_fixture_settle(f);
+        assert_int_equal(app_is_crowded(f->app), i >= WRITES + WAITING);
+    }
+    assert_int_equal(cl[WRITES].n_rendered, 1);     /* the last that entered */
+    assert_int_equal(cl[WRITES + 1].n_rendered, 0); /* the first that waits */
+    assert_int_equal(cl[ALL - 2].n_rendered, 0);    /* the last that may */
+    assert_int_equal(cl[ALL - 1].n_done, 1);
+    assert_int_equal(cl[ALL - 1].code, REPLY_OVERLOADED);
+    f->is_store_held = false;
+    app_fixture_pass_ms(f, 2000);
+    for (unsigned i = 0; i < ALL - 1; i++) {
+        assert_int_equal(cl[i].n_done, 1);
+        assert_int_equal(cl[i].code, REPLY_CREATED);
+    }
+    assert_int_equal(f->counts[EVENT_ORDER_PLACED].n, ALL - 1);
+    for (unsigned i = 0; i < ALL; i++)
+        client_deinit(&cl[i]);
+    mem_free(cl);
+}
+
 /* ---- idempotency ----------------------------------------------------------------------------- */
 
 static void the_same_key_and_request_get_the_stored_answer(void **state)
@@ -503,6 +534,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(nothing_is_answered_before_it_is_durable),
         T(sixty_four_commands_wait_for_a_turn_and_the_next_is_refused),
+        T(new_work_waits_at_the_door_and_beyond_its_bound_is_refused),
         T(the_same_key_and_request_get_the_stored_answer),
         T(a_key_is_forgotten_after_24_hours_and_not_before),
         cmocka_unit_test(keys_beyond_their_bound_are_refused_and_none_is_evicted),
