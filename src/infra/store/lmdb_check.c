@@ -11,6 +11,8 @@
 
 /* What no start can mend. */
 #define RESTORE "restore from backup"
+/* The most that one transaction can have taken and given back without writing it. */
+#define UNWRITTEN_MAX (UINT64_C(512) << 20)
 
 struct check {
     const struct store_dir *dir;
@@ -45,6 +47,66 @@ enum err lmdb_check_schema(struct lmdb_env *db, MDB_txn *txn, uint32_t *version,
     store_say(why, "it was written by a newer version of this program (schema %u, here %u)",
               *version, LMDB_SCHEMA);
     return ERR_INVALID;
+}
+
+/* ---- meta pages ----------------------------------------------------------------- */
+
+/* LMDB has two meta pages, writes them in turn, and goes by the one with the higher transaction. It
+ * keeps no sum of them, so a flipped bit could make it go by the older one, and the last commit
+ * would be gone without a word. What must hold between them is looked at here, in its file format
+ * number 1. */
+struct meta {
+    uint32_t magic, version;
+    uint64_t address, map_size;
+    struct meta_db {
+        uint32_t pad;
+        uint16_t flags, depth;
+        uint64_t branch_pages, leaf_pages, overflow_pages, entries, root;
+    } dbs[2]; /* pad of the first: the page size */
+    uint64_t last_page, txn;
+};
+
+#define META_MAGIC 0xBEEFC0DEu
+#define META_VERSION 1
+#define PAGE_HEADER 16
+#define PAGES_MAX (UINT64_C(1) << 36) /* beyond any map */
+
+static bool read_meta(int fd, uint64_t offset, struct meta *out)
+{
+    return pread(fd, out, sizeof(*out), (off_t)(offset + PAGE_HEADER)) == (ssize_t)sizeof(*out) &&
+           out->magic == META_MAGIC && out->version == META_VERSION;
+}
+
+static bool are_metas_sound(int fd)
+{
+    struct meta metas[2];
+    unsigned newer;
+    uint32_t page_size;
+
+    if (!read_meta(fd, 0, &metas[0]))
+        return false;
+    page_size = metas[0].dbs[0].pad;
+    if (!read_meta(fd, page_size, &metas[1]) || metas[1].dbs[0].pad != page_size)
+        return false;
+    newer = metas[1].txn > metas[0].txn;
+    return metas[newer].txn == metas[!newer].txn + 1 && (metas[newer].txn & 1) == newer &&
+           metas[newer].last_page >= metas[!newer].last_page && metas[newer].last_page < PAGES_MAX;
+}
+
+static enum err peek_metas(const struct store_dir *d, char *why)
+{
+    char file[STORE_FILE_PATH_MAX];
+    int fd = open(store_dir_file(d, STORE_FILE_DATA, file), O_RDONLY | O_CLOEXEC);
+    bool is_sound;
+
+    if (fd < 0)
+        return say(why, errno);
+    is_sound = are_metas_sound(fd);
+    (void)close(fd);
+    if (is_sound)
+        return ERR_OK;
+    store_say(why, "its meta pages do not belong together");
+    return ERR_DAMAGED;
 }
 
 /* ---- peeking -------------------------------------------------------------------- */
@@ -111,7 +173,7 @@ static enum err peek_size(const struct lmdb_env *db, char *why)
 
     if (rc != 0)
         return say(why, rc);
-    if (has >= used || lmdb_walk_env(db, &walk) == ERR_OK)
+    if (has >= used || (used - has <= UNWRITTEN_MAX && lmdb_walk_env(db, &walk) == ERR_OK))
         return ERR_OK;
     store_say(why, "it has %llu bytes and should have %llu", (unsigned long long)has,
               (unsigned long long)used);
@@ -140,6 +202,9 @@ static enum err peek_run(void *ctx, char *why, size_t why_size)
     int rc;
 
     REQUIRE(why_size == LMDB_TEXT_MAX);
+    err = peek_metas(c->dir, why);
+    if (err != ERR_OK)
+        return err;
     rc = lmdb_env_open(&db, c->dir->path, MDB_RDONLY | MDB_NOLOCK, 0);
     if (rc != 0)
         return say(why, rc);
