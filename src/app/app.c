@@ -188,8 +188,8 @@ void app_start(struct app *a, void (*ready)(void *ctx, enum err status), void *c
 /* ---- drain ----------------------------------------------------------------------------------- */
 
 /* Nothing is in a handler's or a command's hands, and nothing on its way to the store or back. A
- * delivery that waits for a simulator's delay or a retry is not waited for: it is handed over again
- * after the next start. */
+ * simulator's delay counts as in hand; whoever drains ends it when its time is over. What waits for
+ * a retry is not waited for. */
 static bool app_is_drained(const struct app *a)
 {
     return bus_is_quiet(&a->bus) && a->log.in_flight == 0 && a->commands_in_flight == 0 &&
