@@ -28,14 +28,15 @@ static void audit_handle(struct subscription *s, struct delivery *d)
     int n = snprintf(position, sizeof(position), "%llu", (unsigned long long)m->event.position);
     struct log_field fields[] = {
         { "topic", m->topic },
-        { "orderId", audit_order_of(&m->event, order) },
         { "correlationId", text_id_str(&correlation) },
         { "messageId", { id, sizeof(id) } },
         { "position", { position, (size_t)n } },
+        { "orderId", audit_order_of(&m->event, order) }, /* last: carts and products have none */
     };
+    unsigned n_fields = ARRAY_LEN(fields) - (fields[ARRAY_LEN(fields) - 1].value.n == 0);
 
     uuid_format(m->event.id.u, id);
-    log_write(app_of(s)->logger, LOG_INFO, "message", fields, ARRAY_LEN(fields));
+    log_write(app_of(s)->logger, LOG_INFO, "message", fields, n_fields);
     delivery_done(d);
 }
 
