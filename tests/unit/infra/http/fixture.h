@@ -259,6 +259,7 @@ static inline bool reply_next(struct str *rest, bool is_to_head, struct reply *r
     struct str text;
     size_t n;
 
+    *r = (struct reply){ 0 };
     if (end == NULL)
         return false;
     assert_memory_equal(rest->p, "HTTP/1.1 ", 9);
@@ -280,7 +281,7 @@ static inline bool reply_next(struct str *rest, bool is_to_head, struct reply *r
 static inline void fixture_summary(const struct fixture *f, char *out, size_t size)
 {
     struct str rest = buf_str(&f->client.received);
-    struct reply r = { 0 };
+    struct reply r;
     size_t n = 0;
 
     out[0] = '\0';
@@ -309,7 +310,7 @@ static inline void fixture_handled(struct fixture *f, const char *expected)
 static inline struct reply fixture_reply(const struct fixture *f)
 {
     struct str rest = buf_str(&f->client.received);
-    struct reply r = { 0 };
+    struct reply r;
 
     assert_true(reply_next(&rest, false, &r));
     assert_int_equal(rest.n, 0);

@@ -13,7 +13,7 @@ static void respond_held(struct fixture *f, unsigned i, const char *body)
 static void assert_bodies(const struct fixture *f, const char *expected)
 {
     struct str rest = buf_str(&f->client.received);
-    struct reply r = { 0 };
+    struct reply r;
     char text[256];
     size_t n = 0;
 
@@ -136,7 +136,7 @@ static void output__stops_reading_while_too_much_waits(void **state)
 static void output__survives_a_client_that_takes_a_byte_at_a_time(void **state)
 {
     struct fixture f;
-    struct reply r = { 0 };
+    struct reply r;
 
     (void)state;
     fixture_init(&f);
@@ -156,7 +156,7 @@ static void head__gets_the_fields_of_get_without_the_body(void **state)
 {
     struct fixture f;
     struct str rest, value;
-    struct reply r = { 0 };
+    struct reply r;
 
     (void)state;
     fixture_init(&f);
@@ -177,7 +177,7 @@ static void head__gets_no_body_with_a_fault_either(void **state)
 {
     struct fixture f;
     struct str rest;
-    struct reply r = { 0 };
+    struct reply r;
 
     (void)state;
     fixture_init(&f);
@@ -516,7 +516,7 @@ static void request__keeps_a_large_body_in_one_piece(void **state)
     size_t n = 300000;
     char *body = mem_alloc(n);
     struct fixture f;
-    struct reply r = { 0 };
+    struct reply r;
     char head[128];
 
     (void)state;

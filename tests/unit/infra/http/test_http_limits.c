@@ -22,7 +22,7 @@ static void add_repeated(struct buf *b, char c, size_t n)
 static int status_of(struct fixture *f, struct buf *text)
 {
     struct str rest;
-    struct reply r = { 0 };
+    struct reply r;
 
     loopback_send(&f->client, buf_str(text));
     buf_deinit(text);

@@ -412,7 +412,7 @@ static void http__tells_a_1_0_client_that_it_may_stay(void **state)
 {
     struct fixture f;
     struct str value;
-    struct reply r = { 0 };
+    struct reply r;
 
     (void)state;
     fixture_init(&f);
@@ -427,7 +427,7 @@ static void http__lets_the_owner_write_its_errors(void **state)
 {
     struct fixture f;
     struct str value;
-    struct reply r = { 0 };
+    struct reply r;
 
     (void)state;
     fixture_init(&f);
@@ -490,7 +490,7 @@ static void http__leaves_no_way_to_write_fields_by_a_value(void **state)
     struct http_header header = { STR("Location"), STR("/a\r\nX-Evil: 1\n") };
     struct http_response res = { .status = 201, .headers = &header, .n_headers = 1 };
     struct fixture f;
-    struct reply r = { 0 };
+    struct reply r;
     struct str value;
 
     (void)state;

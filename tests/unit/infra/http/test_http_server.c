@@ -41,7 +41,7 @@ static void drain__answers_what_is_in_flight_and_says_so(void **state)
 {
     struct fixture f;
     struct str rest, value;
-    struct reply r = { 0 };
+    struct reply r;
 
     (void)state;
     fixture_init(&f);

@@ -193,7 +193,7 @@ static void time__date_goes_on(void **state)
 {
     struct fixture f;
     struct str rest, value;
-    struct reply r = { 0 };
+    struct reply r;
 
     (void)state;
     fixture_init(&f);
