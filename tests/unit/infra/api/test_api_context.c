@@ -188,7 +188,7 @@ static void dead_letters__of_large_messages_come_in_small_pages(void **state)
     struct api_fixture *f = *state;
     struct buf body = { NULL, 0, 0 };
     size_t n = 0, pages = 0;
-    char next[64];
+    char next[1024];
 
     for (unsigned i = 0; i < 24; i++) {
         body.n = 0;
