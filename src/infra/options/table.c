@@ -19,7 +19,7 @@ static const struct option serving[] = {
       .type = OPTION_ORIGINS, .has_flag = true, .most = 1000, AT(origins) },
     { "demo", "", "add six products and two discounts where they are missing",
       .type = OPTION_SWITCH, .has_flag = true, AT(demo) },
-    { "drain", "TIME", "at SIGTERM, how long to wait for what is in progress",
+    { "drain", "TIME", "at SIGTERM or SIGINT, how long to wait for what is in progress",
       .type = OPTION_DURATION, .has_flag = true, .most = HOUR_MS, AT(drain_ms) },
     { "config", "FILE", "read 'key = value' lines from here", .type = OPTION_PATH, .has_flag = true,
       .not_in_file = true, AT(config) },
