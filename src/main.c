@@ -301,7 +301,8 @@ static void listen_now(struct server *s)
         .ctx = s,
     });
     if (tcp_listener_start(s->listener, &s->address) != ERR_OK) {
-        complain("can't listen on %s: %s", s->options.listen, tcp_listener_error(s->listener));
+        complain("can't listen on %s: %s; --listen names another address", s->options.listen,
+                 tcp_listener_error(s->listener));
         give_up(s, EX_UNAVAILABLE);
         return;
     }
@@ -451,7 +452,7 @@ static int run_server(struct server *s, struct str unknown_variables)
 
     if (s->options.token_file[0] &&
         api_load_tokens(s->api, s->options.token_file, &why) != ERR_OK) {
-        complain("token-file: " STR_FMT, STR_ARG(why));
+        complain("token-file '%s': " STR_FMT, s->options.token_file, STR_ARG(why));
         give_up(s, EX_CONFIG);
     } else {
         app_start(s->app, on_app_ready, s);

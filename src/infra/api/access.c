@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -137,7 +138,7 @@ static enum err read_whole(int fd, char *text, size_t *n, char why[ACCESS_WHY_MA
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0) {
-            snprintf(why, ACCESS_WHY_MAX, "it can't be read (errno %d)", errno);
+            snprintf(why, ACCESS_WHY_MAX, "it can't be read: %s", strerror(errno));
             return ERR_IO;
         }
         if (got == 0)
@@ -159,7 +160,7 @@ enum err access_load(struct access *a, const char *path, char why[ACCESS_WHY_MAX
     enum err e;
 
     if (fd < 0) {
-        snprintf(why, ACCESS_WHY_MAX, "it can't be opened (errno %d)", errno);
+        snprintf(why, ACCESS_WHY_MAX, "it can't be opened: %s", strerror(errno));
         return ERR_IO;
     }
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
