@@ -231,7 +231,8 @@ static void command_on_key_read(struct store_read *r)
     }
     if (memcmp(&s.request, &c->request, sizeof(s.request)) != 0) {
         struct reply reply = { .code = REPLY_IDEMPOTENCY_MISMATCH,
-                               .detail = STR("This key was used for another request.") };
+                               .detail = STR("This Idempotency-Key or messageId was used for "
+                                             "another request.") };
 
         command_render(c, &reply);
         command_finish_later(c);

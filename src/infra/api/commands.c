@@ -50,7 +50,7 @@ static struct str default_detail(enum reply_code code)
     case REPLY_PRECONDITION_FAILED:
         return STR("The resource has changed since; read it again.");
     case REPLY_IDEMPOTENCY_MISMATCH:
-        return STR("This key was used for another request.");
+        return STR("This Idempotency-Key or messageId was used for another request.");
     case REPLY_OVERLOADED:
         return STR("The server has too much to do; try again.");
     case REPLY_DISK_FULL:
