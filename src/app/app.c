@@ -3,7 +3,7 @@
 #include "orderly/base/buf.h"
 #include "orderly/base/mem.h"
 
-#define TURN_APPENDS_MAX 256
+#define TURN_APPENDS_MAX 128
 #define TURN_FINISHED_MAX 256
 #define TURN_TIMERS_MAX 1024
 #define TURN_CROWDED_US_MAX 8000
@@ -38,7 +38,7 @@ static bool app_turn(struct app *a)
     bool more = event_log_run(&a->log, TURN_APPENDS_MAX);
 
     more |= bus_run_turn(&a->bus);
-    door_run(a);
+    more |= door_run(a);
     more |= command_run_finished(a, TURN_FINISHED_MAX);
     return more;
 }

@@ -42,6 +42,7 @@ struct key_sweep {
     128                       /* things ready on the loop: less than a millisecond of work, and
                                * what is in work still fits into a core's own cache */
 #define DOOR_WRITES_MAX 4096  /* a quarter of the hand-over queue */
+#define DOOR_TURN_MAX 64      /* that enter in one turn of the loop */
 #define DOOR_WAITING_MAX 1024 /* at 20,000 orders a second the last waits 50 ms */
 
 struct demo;
@@ -122,8 +123,9 @@ bool command_run_finished(struct app *app, unsigned max);
 
 /* Calls run at once, or when the loop has caught up; or refuses (door.c). */
 void door_enter(struct command *c, void (*run)(struct command *c));
-/* From the app's turn. What shuts the door also asks for a turn when it is over. */
-void door_run(struct app *app);
+/* From the app's turn; true if another turn is needed. What shuts the door asks for one itself when it
+ * is over. */
+bool door_run(struct app *app);
 
 /* New orders are refused under pressure; what for, or REFUSED_COUNT. */
 enum refused app_refuses_orders(const struct app *a);

@@ -31,13 +31,17 @@ void door_enter(struct command *c, void (*run)(struct command *c))
     scheduler_wake(app->scheduler);
 }
 
-/* At a drain all who wait are let in: they are refused there, each with its answer. */
-void door_run(struct app *app)
+/* A bounded number each turn: entering costs as much as handling. At a drain all who wait are let in: they are refused there, each with its answer. */
+bool door_run(struct app *app)
 {
-    while (!list_is_empty(&app->door) && (app->is_draining || !door_is_shut(app))) {
+    unsigned n = 0;
+
+    while (!list_is_empty(&app->door) &&
+           (app->is_draining || (n++ < DOOR_TURN_MAX && !door_is_shut(app)))) {
         struct command *c = container_of(list_pop_front(&app->door), struct command, link);
 
         app->n_door--;
         c->run(c);
     }
+    return !list_is_empty(&app->door) && !door_is_shut(app);
 }

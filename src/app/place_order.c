@@ -9,7 +9,7 @@ enum refused app_refuses_orders(const struct app *a)
     if (bus_backlog(&a->bus) > BUS_BACKLOG_MAX)
         return REFUSED_BACKLOG;
     a->store->ops->stats(a->store, &stats);
-    /* The last part is for what accepted orders cause (architecture.md §4; limits.md: free disk). */
+    /* The last part is for what accepted orders cause. */
     if (stats.events_max && a->log.last_position >= stats.events_max / 10 * 8)
         return REFUSED_STORE_FULL;
     if (stats.free_ratio < 0.02)

@@ -1,4 +1,4 @@
-/* From requested lines to priced ones: the catalogue's price wins (product.md §2). */
+/* From requested lines to priced ones: the catalogue's price wins. */
 #ifndef ORDERLY_APP_PRICE_LINES_H
 #define ORDERLY_APP_PRICE_LINES_H
 #include "app_private.h"

@@ -80,7 +80,7 @@ static enum verdict receive_judge_shipment(const struct receive_message *m)
     }
 }
 
-/* The built-in contexts undo what they did themselves, and count only that (product.md §1). Stock
+/* The built-in contexts undo what they did themselves, and count only that. Stock
  * that they hold, and a payment that has taken nothing yet, can't be given back by anybody else: if
  * the order believed it, the stock would stay reserved, and the payment could never be taken. */
 static enum verdict receive_judge_undoing(const struct receive_message *m)

@@ -202,7 +202,7 @@ def test_what_has_left_or_ended_cannot_be_cancelled(fresh):
     cancel(fresh, failed).problem(409, "illegal_state")
 
 
-# ---- money, stock and goods that nobody expects: product.md, "Rules in both"
+# ---- money, stock and goods that nobody expects: Orders alone decides what goes back
 
 def test_a_late_approval_is_refunded_and_changes_no_status(fresh):
     simulate(fresh, "payments", mode="wait")

@@ -4,7 +4,7 @@
  * handler. A lane is (subscription, lane id): the order in which messages are handed over, one at a
  * time. A turn gives each ready lane one message, at most TURN_MESSAGES_MAX or TURN_US_MAX.
  *
- * A subscription is a cursor, a window and deferred lanes (architecture.md §4):
+ * A subscription is a cursor, a window and deferred lanes:
  *   - in work: deliveries that were taken and not yet handled, in position order. The cursor is the
  *     position before the first of them. At most `window` are in work; beyond that the subscription
  *     stops taking what is published and reads the log later, in position order, until it has caught

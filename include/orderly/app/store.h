@@ -133,7 +133,7 @@ struct store {
     void *ctx;
 };
 
-#define STORE_QUEUE_MAX 16384          /* limits.md: hand-over queue, operations */
+#define STORE_QUEUE_MAX 16384          /* hand-over queue, operations */
 #define STORE_QUEUE_COMMANDS_MAX 12288 /* of which commands may use */
 #define STORE_BATCH_EVENTS_MAX 2048
 #define STORE_BATCH_BYTES_MAX (1u << 20)

@@ -6,7 +6,7 @@
 #include "orderly/base/check.h"
 #include "orderly/base/list.h"
 
-#define TURN_COMMANDS_WAITING_MAX 64 /* limits.md: commands waiting for a turn */
+#define TURN_COMMANDS_WAITING_MAX 64 /* commands that wait for one turn */
 
 struct turn_wait;
 typedef void (*turn_cb)(struct turn_wait *w);

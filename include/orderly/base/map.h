@@ -1,5 +1,5 @@
 /* Hash map of embedded nodes, keyed by bytes, hashed by SipHash-2-4 with a key that is drawn per
- * process (limits.md: colliding keys). Grows by steps: each insert moves a few buckets, so that no
+ * process (so that nobody can make keys collide). Grows by steps: each insert moves a few buckets, so that no
  * single call pays for millions of entries.
  *
  * The node's key is memory of the object that embeds the node and must not change while it is in

@@ -1,4 +1,4 @@
-/* A shipping address: views of text that somebody else owns. Limits of product.md §2. */
+/* A shipping address: views of text that somebody else owns. */
 #ifndef ORDERLY_DOMAIN_ADDRESS_H
 #define ORDERLY_DOMAIN_ADDRESS_H
 #include "orderly/base/str.h"

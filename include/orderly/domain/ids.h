@@ -2,7 +2,7 @@
  *
  * Ours are UUIDv7 (orders, carts, events, dead letters) or a word and the order's UUID
  * (`payment-…`, `reservation-…`, `shipment-…`: one per order by construction). Ids from outside are
- * 1..64 of [A-Za-z0-9._:-] (product.md §3). */
+ * 1..64 of [A-Za-z0-9._:-]. */
 #ifndef ORDERLY_DOMAIN_IDS_H
 #define ORDERLY_DOMAIN_IDS_H
 #include "orderly/base/str.h"

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define MONEY_MAX_MINOR INT64_C(1000000000000) /* product.md §1: a sum beyond 10^12 is refused */
+#define MONEY_MAX_MINOR INT64_C(1000000000000) /* a sum beyond it is refused */
 #define MONEY_TEXT_MAX 24
 
 struct currency {

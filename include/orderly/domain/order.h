@@ -3,7 +3,7 @@
  * order_<verb>() decides: it reads the order, puts events into a list, and says how it ended.
  * order_apply() is separate, total, and refuses nothing. Both take the time handed in.
  *
- * Orders alone decides that money, stock or goods go back (product.md §1): every approval,
+ * Orders alone decides that money, stock or goods go back: every approval,
  * reservation or shipment that is not a duplicate and does not move the order along its flow makes
  * OrderRefundRequested, OrderReleaseRequested or OrderShipmentRefused, in whatever state. */
 #ifndef ORDERLY_DOMAIN_ORDER_H

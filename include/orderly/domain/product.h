@@ -3,7 +3,7 @@
 #define ORDERLY_DOMAIN_PRODUCT_H
 #include "orderly/domain/event.h"
 
-#define STOCK_MAX INT64_C(1000000000000) /* wire.md: quantities 0..10^12 */
+#define STOCK_MAX INT64_C(1000000000000) /* quantities are 0..10^12 */
 #define PRODUCT_NAME_MAX 200             /* code points */
 #define PRODUCT_DESCRIPTION_MAX 1000
 
@@ -30,6 +30,6 @@ static inline int64_t stock_available(const struct stock *s)
 }
 /* The effect of one event on one product's stock: StockAdjusted / ProductAdded add stock_delta to
  * on_hand; *Reserved adds to reserved; *Released takes from reserved; StockTaken from both. Only
- * events made by the built-in inventory count (product.md §1), which the caller knows. */
+ * events made by the built-in inventory count, which the caller knows. */
 void stock_apply(struct stock *s, enum event_type type, int64_t quantity);
 #endif

@@ -3,7 +3,7 @@
 #define ORDERLY_DOMAIN_RESERVATION_H
 #include "orderly/domain/event.h"
 
-#define RESERVATION_LINES_MAX 100 /* product.md §2: lines of a direct order */
+#define RESERVATION_LINES_MAX 100 /* lines of a direct order */
 
 enum reservation_status {
     RESERVATION_STATUS_NONE,

@@ -275,7 +275,7 @@ static void api_on_request(void *ctx, struct http_request *req)
     c->route->handle(c);
 }
 
-/* The codes of wire.md where the core has other words. */
+/* The API's own codes where the core has other words. */
 static const char *fault_code(enum http_fault fault)
 {
     switch (fault) {

@@ -1,6 +1,6 @@
 /* POST /messages/{topic}: what an outside context publishes.
  *
- * Checked in the order of wire.md: the role (by the route), the topic, the body, the message id (by
+ * Checked in this order: the role (by the route), the topic, the body, the message id (by
  * the app). Which fields a topic has, and which of them must be there, says the event catalogue; a
  * field that it does not know is kept and passed on. */
 #include "commands.h"

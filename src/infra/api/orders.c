@@ -3,7 +3,7 @@
 #include "handlers.h"
 #include "orderly/domain/order.h"
 
-#define ORDER_LINES_MAX 100      /* product.md §2 */
+#define ORDER_LINES_MAX 100
 #define ORDER_QUANTITY_MAX 10000 /* the same */
 
 /* ---- placing --------------------------------------------------------------------------------- */

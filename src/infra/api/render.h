@@ -1,4 +1,4 @@
-/* Every resource of wire.md as JSON, once. Pure: any thread. */
+/* Every resource of the API as JSON, once. Pure: any thread. */
 #ifndef ORDERLY_INFRA_API_RENDER_H
 #define ORDERLY_INFRA_API_RENDER_H
 #include "json_out.h"

@@ -14,7 +14,7 @@
         .handle = (handle_), __VA_ARGS__                                                           \
     }
 
-/* product.md §3. A command's place in a path comes after its resource, so no pattern hides another
+/* A command's place in a path comes after its resource, so no pattern hides another
  * but for /orders/checkout, which is a POST where /orders/{id} is not. */
 const struct route routes[] = {
     ROUTE(POST, "/carts", SHOP, carts_create),

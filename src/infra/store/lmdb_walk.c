@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#define SLICE_MS 1000   /* limits.md: a read transaction */
+#define SLICE_MS 1000   /* as long as a read transaction may be */
 #define LOOK_EVERY 1024 /* rows between two looks at the clock */
 #define PROGRESS_MS 250
 #define WALK_CANCELED (-1) /* neither LMDB's nor an errno */

@@ -89,7 +89,7 @@ static void event__has_a_currency_beside_every_amount(void **state)
     }
 }
 
-/* wire.md, POST /messages: "Required per topic". */
+/* POST /messages: what is required per topic. */
 static void event__from_outside_must_have_what_the_wire_asks(void **state)
 {
     static const struct {

@@ -45,7 +45,7 @@ static void currency__refuses_what_is_no_active_code(void **state)
         assert_false(currency_parse(str_of(codes[i]), &c));
 }
 
-/* wire.md: fewer digits are fine, more non-zero ones, an exponent or a sign are not. */
+/* Fewer digits are fine, more non-zero ones, an exponent or a sign are not. */
 static void money__is_read_from_a_number_s_text(void **state)
 {
     static const struct {

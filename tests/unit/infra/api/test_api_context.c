@@ -69,7 +69,7 @@ static void messages__from_outside_move_the_order(void **state)
     assert_int_equal(strlen(value(f, "/data/0/messageId")), UUID_TEXT_LEN);
 }
 
-/* One payload per type of event, whoever said it (product.md §1). */
+/* One payload per type of event, whoever said it. */
 static void messages__have_all_that_their_type_has_whoever_sent_them(void **state)
 {
     struct api_fixture *f = *state;

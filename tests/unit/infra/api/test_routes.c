@@ -1,4 +1,4 @@
-/* The table of routes, as a table: what product.md promises is in it, with its role. */
+/* The table of routes, as a table: what the README promises is in it, with its role. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
