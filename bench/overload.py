@@ -57,7 +57,7 @@ def run_round(args, peak):
 
 
 def main():
-    parser = harness.argument_parser(__doc__, rounds=3, connections=512)
+    parser = harness.argument_parser(__doc__, rounds=3, connections=640)
     orders.add_peak_arguments(parser)
     args = parser.parse_args()
 

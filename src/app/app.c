@@ -38,7 +38,6 @@ static bool app_turn(struct app *a)
     bool more = event_log_run(&a->log, TURN_APPENDS_MAX);
 
     more |= bus_run_turn(&a->bus);
-    more |= door_run(a);
     more |= command_run_finished(a, TURN_FINISHED_MAX);
     return more;
 }
@@ -60,7 +59,8 @@ static int app_on_turn(void *ctx)
         more = app_turn(a);
         now_us = scheduler_mono_us(a->scheduler);
     } while (more && a->n_door >= DOOR_WAITING_MAX / 2 && now_us - start_us < budget_us);
-    a->turn_ended_us = now_us;
+    more |= door_run(a); /* once: what enters waits for the store, which is heard between turns */
+    a->turn_ended_us = scheduler_mono_us(a->scheduler);
     return more;
 }
 

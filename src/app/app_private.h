@@ -39,11 +39,11 @@ struct key_sweep {
 #define META_COUNTS "order_counts"
 
 #define DOOR_READY_MAX                                                                             \
-    128                       /* things ready on the loop: less than a millisecond of work, and
+    128                      /* things ready on the loop: less than a millisecond of work, and
                                * what is in work still fits into a core's own cache */
-#define DOOR_WRITES_MAX 4096  /* a quarter of the hand-over queue */
-#define DOOR_TURN_MAX 64      /* that enter in one turn of the loop */
-#define DOOR_WAITING_MAX 1024 /* at 20,000 orders a second the last waits 50 ms */
+#define DOOR_WRITES_MAX 4096 /* a quarter of the hand-over queue */
+#define DOOR_TURN_MAX 64     /* that enter in one turn of the loop */
+#define DOOR_WAITING_MAX 512 /* at 20,000 orders a second the last waits 25 ms */
 
 struct demo;
 
