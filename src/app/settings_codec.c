@@ -127,7 +127,9 @@ enum err settings_decode(struct str row, enum simulator which, struct simulators
 
     if (which == SIMULATOR_PAYMENTS)
         return decode_payments(&r, out);
-    if (!read_common(&r, &c, which == SIMULATOR_INVENTORY ? INVENTORY_REJECT : SHIPMENTS_WAIT) ||
+    if (!read_common(&r, &c,
+                     which == SIMULATOR_INVENTORY ? (unsigned)INVENTORY_REJECT
+                                                  : (unsigned)SHIPMENTS_WAIT) ||
         r.at != r.end)
         return ERR_DAMAGED;
     if (which == SIMULATOR_INVENTORY) {

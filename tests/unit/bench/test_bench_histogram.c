@@ -63,7 +63,7 @@ static void histogram__gives_the_quantiles_of_the_sorted_values(void **state)
     }
     qsort(values, VALUES, sizeof(*values), compare_values);
     for (size_t i = 0; i < sizeof(QUANTILES) / sizeof(*QUANTILES); i++) {
-        size_t rank = (size_t)ceil(QUANTILES[i] * VALUES);
+        size_t rank = (size_t)ceil(QUANTILES[i] * (double)VALUES);
         uint64_t exact = values[rank ? rank - 1 : 0];
         uint64_t found = histogram_quantile(&histogram, QUANTILES[i]);
 
