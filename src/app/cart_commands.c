@@ -164,31 +164,42 @@ void cart_outcome_reply(enum cart_outcome outcome, struct command *c, struct rep
     r->n_faults = 1;
 }
 
-static void change_cart_granted(struct command *c)
+/* What the cart said, with its events in the app's decision: answered now, or once it is durable.
+ * next: room for the cart as it will be. */
+static void cart_turn_decided(struct cart_turn *t, struct cart_id id, enum cart_outcome outcome,
+                              struct cart *next,
+                              void (*applied)(struct command *c, enum err status))
 {
-    struct change_cart *cc = container_of(c, struct change_cart, command);
-    const struct cart *cart = &cc->turn.entry->cart;
+    struct command *c = t->command;
+    const struct cart *cart = &t->entry->cart;
     struct reply r = { .cart = cart };
-    enum cart_outcome outcome;
     enum err err;
 
-    event_list_init(&c->app->decision);
-    outcome = change_cart_decide(cc, cart, &c->app->decision);
     cart_outcome_reply(outcome, c, &r);
     if (outcome != CART_CHANGED) {
         command_reply(c, &r);
-        cart_turn_end(&cc->turn);
+        cart_turn_end(t);
         return;
     }
     err = append_begin(&c->append, &c->app->log, APPEND_COMMAND);
     if (err != ERR_OK) {
         command_refuse(c, err);
-        cart_turn_end(&cc->turn);
+        cart_turn_end(t);
         return;
     }
-    cart_append_events(c, cc->cart_id, cart, &c->app->decision, &cc->cart);
-    r.cart = &cc->cart;
-    command_submit(c, &r, change_cart_applied);
+    cart_append_events(c, id, cart, &c->app->decision, next);
+    r.cart = next;
+    command_submit(c, &r, applied);
+}
+
+static void change_cart_granted(struct command *c)
+{
+    struct change_cart *cc = container_of(c, struct change_cart, command);
+    enum cart_outcome outcome;
+
+    event_list_init(&c->app->decision);
+    outcome = change_cart_decide(cc, &cc->turn.entry->cart, &c->app->decision);
+    cart_turn_decided(&cc->turn, cc->cart_id, outcome, &cc->cart, change_cart_applied);
 }
 
 static void change_cart_run(struct command *c)
@@ -217,28 +228,11 @@ static void convert_cart_applied(struct command *c, enum err status)
 static void convert_cart_granted(struct command *c)
 {
     struct convert_cart *cc = container_of(c, struct convert_cart, command);
-    const struct cart *cart = &cc->turn.entry->cart;
-    struct reply r = { .cart = cart };
     enum cart_outcome outcome;
-    enum err err;
 
     event_list_init(&c->app->decision);
-    outcome = cart_convert(cart, (struct order_id){ 0 }, &c->app->decision);
-    cart_outcome_reply(outcome, c, &r);
-    if (outcome != CART_CHANGED) {
-        command_reply(c, &r);
-        cart_turn_end(&cc->turn);
-        return;
-    }
-    err = append_begin(&c->append, &c->app->log, APPEND_COMMAND);
-    if (err != ERR_OK) {
-        command_refuse(c, err);
-        cart_turn_end(&cc->turn);
-        return;
-    }
-    cart_append_events(c, cc->cart_id, cart, &c->app->decision, &cc->cart);
-    r.cart = &cc->cart;
-    command_submit(c, &r, convert_cart_applied);
+    outcome = cart_convert(&cc->turn.entry->cart, (struct order_id){ 0 }, &c->app->decision);
+    cart_turn_decided(&cc->turn, cc->cart_id, outcome, &cc->cart, convert_cart_applied);
 }
 
 static void convert_cart_run(struct command *c)

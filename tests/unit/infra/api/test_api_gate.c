@@ -1,4 +1,6 @@
 /* What every request passes: routing, methods, access, content, and the answers of the core. */
+#include "../../../../src/app/app_private.h"
+#include "../../../../src/infra/api/refusals.h"
 #include "api_fixture.h"
 #include <sys/stat.h>
 #include <unistd.h>
@@ -455,6 +457,25 @@ static void metrics__say_how_much_money_is_due_back(void **state)
     assert_non_null(strstr(f->body.p, "\norderly_refunds_due{currency=\"USD\"} 79.96\n"));
 }
 
+/* New work while the door is full: refused unread, at its pace; what is no new work is answered. */
+static void gate__paces_refusals_when_clients_crowd_at_the_door(void **state)
+{
+    struct api_fixture *f = *state;
+
+    f->app.app->n_door = DOOR_WAITING_MAX;
+    ask_start(f, "POST", "/orders", "", "{ this is not read");
+    assert_int_equal(f->status, 0);
+    pass_ms(f, REFUSALS_TICK_MS);
+    assert_int_equal(f->status, 503);
+    assert_string_equal(value(f, "/code"), "overloaded");
+    assert_string_equal(header(f, "Retry-After"), "1");
+    assert_int_equal(app_metrics(f->app.app)->refused[REFUSED_QUEUE_FULL], 1);
+    assert_int_equal(get(f, "/livez"), 200);
+    f->app.app->n_door = DOOR_WAITING_MAX - 1;
+    assert_int_equal(post(f, "/orders", "{ this is read"), 400);
+    f->app.app->n_door = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -467,6 +488,7 @@ int main(void)
         T(gate__puts_problems_into_the_cores_own_answers),
         T(gate__reads_lists_that_come_in_several_lines),
         T(gate__takes_less_of_a_message_than_of_an_order),
+        T(gate__paces_refusals_when_clients_crowd_at_the_door),
         T(access__wants_a_token_that_may),
         T(access__checks_the_role_before_the_topic),
         T(access__slows_guesses_and_counts_them),
