@@ -2,7 +2,7 @@
  *
  * Life of a server
  *
- *   options -> parts built -> app loads -> demo -> listening
+ *   options -> store opened -> parts built -> app loads -> demo -> listening
  *                                                     | SIGTERM, SIGINT
  *                                    draining: no new connections, no new commands
  *                                                     | nothing in flight, or --drain is over
@@ -10,7 +10,10 @@
  *
  * A second signal ends the process at once, by its default action. SIGHUP rereads the tokens. What
  * a drain that ran out of time left unfinished is delivered again at the next start, where the
- * store remembers it.
+ * durable store remembers it.
+ *
+ * A store that does not know what it has written, or whose file is broken, ends the process at
+ * once: nothing may be answered any more.
  */
 #include "orderly/app/app.h"
 #include "orderly/base/buf.h"
@@ -26,6 +29,7 @@
 #include "orderly/infra/observe/log_pump.h"
 #include "orderly/infra/observe/loop_lag.h"
 #include "orderly/infra/options/options.h"
+#include "orderly/infra/store/lmdb_engine.h"
 #include "orderly/infra/store/memory.h"
 #include "orderly/infra/store/store_thread.h"
 #include <signal.h>
@@ -54,6 +58,7 @@ struct server {
     struct scheduler_uv scheduler;
     struct random_sodium random;
     struct engine *engine;
+    struct lmdb_report report; /* of the store's opening */
     struct store_thread *store;
     struct app *app;
     struct api *api;
@@ -230,13 +235,83 @@ static void on_hup_signal(uv_signal_t *handle, int number)
         say_one(s, LOG_ERROR, "tokens_kept", "why", why);
 }
 
+/* ---- the store */
+
+static bool is_durable(const struct server *s)
+{
+    return s->options.store == OPTIONS_STORE_LMDB;
+}
+
 /* The store does not know what it has written: nothing may be answered any more. */
 static void on_store_fatal(void *ctx, enum err why)
 {
     struct server *s = ctx;
+    const char *what = is_durable(s) ? lmdb_engine_failure(s->engine) : err_text(why);
 
-    say_one(s, LOG_ERROR, "store_failed", "why", str_of(err_text(why)));
+    say_one(s, LOG_ERROR, "store_failed", "why", str_of(what));
     leave_now(s, EX_IOERR);
+}
+
+/* On any thread, with who knows which locks held. */
+static void on_store_broken(void *ctx, const char *why)
+{
+    const struct server *s = ctx;
+
+    complain("the store in %s is damaged: %s; restore it from a backup", s->options.data, why);
+    _exit(EX_IOERR);
+}
+
+/* A page of the store's file can't be had: the file is shorter than it says, or the disk fails. */
+static void on_bus_error(int number)
+{
+    static const char line[] = "orderly: the store's file can't be read: it is shorter than it "
+                               "says, or the disk fails; restore it from a backup\n";
+
+    (void)number;
+    (void)!write(STDERR_FILENO, line, sizeof(line) - 1);
+    _exit(EX_IOERR);
+}
+
+/* Before any thread: the opening looks at the file from a child. Returns an exit code, 0 to go on. */
+static int open_store(struct server *s)
+{
+    const struct lmdb_config config = {
+        .dir = s->options.data,
+        .map_bytes = s->options.store_bytes_max,
+        .on_broken = on_store_broken,
+        .broken_ctx = s,
+    };
+    const struct sigaction on_bus = { .sa_handler = on_bus_error };
+    enum err err;
+
+    if (!is_durable(s)) {
+        s->engine = memory_engine_create(s->options.memory_events_max);
+        return 0;
+    }
+    err = lmdb_engine_open(&config, &s->engine, &s->report);
+    if (err == ERR_OK) {
+        (void)sigaction(SIGBUS, &on_bus, NULL);
+        return 0;
+    }
+    complain("%s", s->report.why);
+    switch (err) {
+    case ERR_BUSY:
+        return EX_UNAVAILABLE;
+    case ERR_INVALID:
+        return EX_CONFIG;
+    case ERR_DAMAGED:
+        return EX_DATAERR;
+    default:
+        return EX_IOERR;
+    }
+}
+
+static void close_store(struct server *s)
+{
+    if (is_durable(s))
+        lmdb_engine_close(s->engine);
+    else
+        memory_engine_destroy(s->engine);
 }
 
 /* ---- the beginning */
@@ -312,7 +387,7 @@ static void listen_now(struct server *s)
         const struct log_field fields[] = {
             { "version", STR(ORDERLY_VERSION) },
             { "address", str_of(where) },
-            { "store", STR("memory") },
+            { "store", is_durable(s) ? str_of(s->options.data) : STR("memory") },
             { "access", s->options.token_file[0] ? STR("tokens") : STR("everybody on this host") },
         };
 
@@ -397,7 +472,6 @@ static void build(struct server *s)
 {
     struct http_config http = { .clock = &s->scheduler.port };
 
-    s->engine = memory_engine_create(s->options.memory_events_max);
     s->store = store_thread_create(&s->loop, s->engine, on_store_fatal, s);
     s->app = app_create(&s->options.app, &s->scheduler.port, store_thread_port(s->store),
                         &s->random.port, &s->log.log);
@@ -424,18 +498,21 @@ static void unbuild(struct server *s)
     http_server_deinit(&s->http);
     api_destroy(s->api);
     app_destroy(s->app);
-    memory_engine_destroy(s->engine);
 }
 
 static int run_server(struct server *s, struct str unknown_variables)
 {
     struct str why = STR_NONE;
+    int code;
 
     if (random_sodium_init(&s->random) != ERR_OK) {
         complain("this system has no source of randomness");
         return EX_OSERR;
     }
     (void)signal(SIGPIPE, SIG_IGN);
+    code = open_store(s);
+    if (code != 0)
+        return code;
     ENSURE(uv_loop_init(&s->loop) == 0);
     loop_lag_init(&s->lag, &s->loop);
     log_lines_init(&s->log, STDERR_FILENO, s->options.log_level, NULL, NULL);
@@ -448,6 +525,10 @@ static int run_server(struct server *s, struct str unknown_variables)
     raise_descriptors(s);
     if (unknown_variables.n)
         say_one(s, LOG_WARN, "unknown_variables", "names", unknown_variables);
+    if (s->report.warning[0])
+        say_one(s, LOG_WARN, "store_warning", "what", str_of(s->report.warning));
+    if (s->report.note[0])
+        say_one(s, LOG_INFO, "store_note", "what", str_of(s->report.note));
     build(s);
 
     if (s->options.token_file[0] &&
@@ -464,6 +545,7 @@ static int run_server(struct server *s, struct str unknown_variables)
         leave_now(s, s->exit_code);
     say(s, LOG_INFO, "stopped", NULL, 0);
     unbuild(s);
+    close_store(s);
     log_lines_flush_within(&s->log, LOG_AT_EXIT_MS);
     log_lines_deinit(&s->log);
     random_sodium_deinit(&s->random);
@@ -506,6 +588,8 @@ static int help_serve(void)
     print(STR("\n"
               "Examples\n"
               "  orderly serve --demo\n"
+              "  orderly serve --data /var/lib/orderly\n"
+              "  orderly serve --store memory --demo\n"
               "  orderly serve --listen 127.0.0.1:0 --set simulators.payments.mode=wait\n"
               "  orderly serve --listen '*:8080' --token-file /etc/orderly/tokens\n"
               "\n"
@@ -515,9 +599,13 @@ static int help_serve(void)
               "  SIGHUP            read the token file again\n"
               "\n"
               "Exit codes\n"
-              "  0   ended as asked           69  can't listen on the address\n"
-              "  64  wrong command line       74  the store failed\n"
-              "  78  wrong configuration      71  the system lacks something\n"));
+              "  0   ended as asked\n"
+              "  64  wrong command line\n"
+              "  65  the store is damaged: restore it from a backup\n"
+              "  69  can't listen on the address, or another server has the data directory\n"
+              "  71  the system lacks something\n"
+              "  74  the store failed: a write, an fsync, a directory that can't be used\n"
+              "  78  wrong configuration, or a data directory of a newer version\n"));
     return 0;
 }
 

@@ -307,6 +307,14 @@ void app_count_refused(struct app *a, enum refused why)
     a->metrics.refused[why]++;
 }
 
+static bool app_has_little_room(const struct app *a)
+{
+    struct store_stats stats;
+
+    a->store->ops->stats(a->store, &stats);
+    return stats.free_ratio < STORE_FREE_WARNS;
+}
+
 bool app_is_ready(const struct app *a, struct str *why)
 {
     *why = STR_NONE;
@@ -319,7 +327,7 @@ bool app_is_ready(const struct app *a, struct str *why)
     else if (app_refuses_orders(a) == REFUSED_BACKLOG)
         *why = STR("backlog");
     else if (app_refuses_orders(a) == REFUSED_STORE_FULL)
-        *why = STR("store_nearly_full");
+        *why = STR("store_full");
     for (unsigned i = 0; i < SUBSCRIPTION_COUNT && !why->n; i++) {
         const struct subscription *s = a->bus.subscriptions[i];
 
@@ -328,5 +336,9 @@ bool app_is_ready(const struct app *a, struct str *why)
         else if (s && s->is_stuck)
             *why = STR("log_unreadable");
     }
-    return why->n == 0;
+    if (why->n)
+        return false;
+    if (app_has_little_room(a))
+        *why = STR("store_nearly_full");
+    return true;
 }

@@ -12,7 +12,7 @@ enum refused app_refuses_orders(const struct app *a)
     /* The last part is for what accepted orders cause. */
     if (stats.events_max && a->log.last_position >= stats.events_max / 10 * 8)
         return REFUSED_STORE_FULL;
-    if (stats.free_ratio < 0.02)
+    if (stats.free_ratio < STORE_FREE_REFUSES)
         return REFUSED_STORE_FULL;
     return REFUSED_COUNT;
 }

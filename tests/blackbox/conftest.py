@@ -28,6 +28,10 @@ def clean_environment(extra=None):
 
 class Server:
     def __init__(self, folder, *args, env=None, listen="127.0.0.1:0"):
+        """Its data are below the folder, unless the arguments say otherwise."""
+        self.folder = folder
+        if not any(a.split("=")[0] in ("--data", "--store") for a in args):
+            args = ("--data", str(folder / "data"), *args)
         self.log_path = folder / "server.log"
         self.log_file = open(self.log_path, "wb")
         self.process = subprocess.Popen(

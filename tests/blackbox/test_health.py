@@ -92,7 +92,7 @@ def test_histograms_add_up(client):
 
 
 def test_a_full_memory_store_refuses_new_orders_and_says_why(start):
-    with start(*FAST, "--set=memory_events_max=1000").client() as client:
+    with start(*FAST, "--store=memory", "--set=memory_events_max=1000").client() as client:
         sku = add_product(client, stock=100000)
 
         def refused():

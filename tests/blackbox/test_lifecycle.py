@@ -13,6 +13,8 @@ from shop import add_product, order, order_body, place, wait_for
 
 
 def run(*args, env=None, timeout=20):
+    """What fails here fails before or beside the store, so nothing is kept."""
+    env = {"ORDERLY_STORE": "memory", **(env or {})}
     return subprocess.run([BINARY, *args], capture_output=True, text=True, timeout=timeout,
                           stdin=subprocess.DEVNULL, env=clean_environment(env))
 
@@ -186,7 +188,7 @@ def test_bodies_and_addresses_are_never_logged(start):
 
 
 def test_a_log_that_nobody_reads_does_not_stop_the_server():
-    process = subprocess.Popen([BINARY, "serve", "--listen", "127.0.0.1:0", *FAST],
+    process = subprocess.Popen([BINARY, "serve", "--listen", "127.0.0.1:0", "--store=memory", *FAST],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                env=clean_environment())
     try:

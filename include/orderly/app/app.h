@@ -17,6 +17,8 @@
 #define AGGREGATE_CACHE_BYTES_DEFAULT (64u << 20)
 #define PRODUCTS_MAX_DEFAULT 100000
 #define PAYMENT_TIMEOUT_MS_DEFAULT (30 * 60 * 1000LL)
+#define STORE_FREE_WARNS 0.10   /* of the disk, or of what the store may grow to */
+#define STORE_FREE_REFUSES 0.02 /* below it new orders are refused */
 #define WAITERS_MAX 10000
 #define WAIT_MS_MAX 60000
 
@@ -64,7 +66,8 @@ uint64_t app_idempotency_entries(const struct app *a);
 /* As many commands wait to enter as may: a new one would be refused. */
 bool app_is_crowded(const struct app *a);
 void app_count_refused(struct app *a, enum refused why);
-/* True where new orders are taken; else why not (for readyz and the 503). */
+/* True where new orders are taken; else why not (for readyz and the 503). Where they are taken, *why
+ * is a warning or empty. */
 bool app_is_ready(const struct app *a, struct str *why);
 
 /* ---- reading --------------------------------------------------------------------------------- */

@@ -22,7 +22,7 @@ void health_ready(struct call *c)
     json_plain(o, is_ready ? STR("ready") : STR("not_ready"));
     JSON_KEY(o, "reasons");
     json_open(o, '[');
-    if (!is_ready)
+    if (why.n)
         json_str(o, why);
     json_close(o, ']');
     json_close(o, '}');

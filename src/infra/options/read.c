@@ -337,7 +337,8 @@ void options_set_defaults(struct options *o)
         .listen = "127.0.0.1:8080",
         .drain_ms = 10000,
         .log_level = LOG_INFO,
-        .store = OPTIONS_STORE_MEMORY,
+        .store = OPTIONS_STORE_LMDB,
+        .data = "./orderly-data",
         .memory_events_max = 5000000,
         .app = app_config_default,
     };

@@ -33,8 +33,12 @@ static const struct option logging[] = {
 };
 
 static const struct option keeping[] = {
-    { "store", "KIND", "where events are kept", .type = OPTION_CHOICE, .choices = "memory",
-      .has_flag = true, AT(store) },
+    { "store", "KIND", "lmdb: on disk, in --data; memory: gone when the process ends",
+      .type = OPTION_CHOICE, .choices = "lmdb|memory", .has_flag = true, AT(store) },
+    { "data", "DIR", "the durable store's directory; made where it is missing", .type = OPTION_PATH,
+      .has_flag = true, .least = 1, AT(data) },
+    { "store_bytes_max", "SIZE", "the store never grows beyond; 0: as the disk allows",
+      .type = OPTION_BYTES, .most = 1ULL << 46, AT(store_bytes_max) },
     { "memory_events_max", "N", "events that the memory store holds; new orders stop at 80 %",
       .type = OPTION_COUNT, .least = 1000, .most = 1000000000, AT(memory_events_max) },
     { "idempotency_keys_max", "N", "Idempotency-Keys of the last 24 h; beyond: 503",

@@ -20,7 +20,7 @@
 #define OPTIONS_TEXT_MAX 1024
 #define OPTIONS_PATH_MAX 4096
 
-enum options_store { OPTIONS_STORE_MEMORY };
+enum options_store { OPTIONS_STORE_LMDB, OPTIONS_STORE_MEMORY };
 
 struct options {
     char listen[OPTIONS_TEXT_MAX];
@@ -32,6 +32,8 @@ struct options {
     int64_t drain_ms;
     enum log_level log_level;
     enum options_store store;
+    char data[OPTIONS_PATH_MAX]; /* directory of the durable store */
+    uint64_t store_bytes_max;    /* 0: as the disk allows */
     uint64_t memory_events_max;
     struct app_config app;
     struct http_limits http;

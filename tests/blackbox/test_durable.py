@@ -1,0 +1,36 @@
+"""What was told to a server is there when it starts again."""
+import signal
+
+import pytest
+
+from conftest import FAST
+from shop import add_product, order_body, wait_for
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_an_order_is_there_and_goes_on_after_a_restart(start, tmp_path, end):
+    where = ("--data", str(tmp_path / "data"))
+    # Payments has the order in its hands when the server ends.
+    first = start(*FAST, *where, "--drain=0s", "--set=simulators.payments.delayMs=1500")
+    with first.client() as client:
+        sku = add_product(client, stock=10)
+        body = order_body(sku, 2)
+        placed = client.post("/orders", body, headers={"Idempotency-Key": "k"})
+        order = placed.is_(201).json
+        wait_for(client, order["orderId"], "CONFIRMED")
+    first.stop(end)
+
+    with start(*where).client() as client:
+        again = client.post("/orders", body, headers={"Idempotency-Key": "k"})
+        assert again.status == 201 and again.headers["Idempotent-Replayed"] == "true"
+        assert again.body == placed.body
+        wait_for(client, order["orderId"], "SHIPPED")
+        stock = client.get(f"/products/{sku}").json
+        assert (stock["onHand"], stock["reserved"]) == (10, 2)
+
+
+def test_two_servers_do_not_share_a_directory(start, tmp_path):
+    where = ("--data", str(tmp_path / "data"))
+    start(*where)
+    with pytest.raises(RuntimeError, match="another server"):
+        start(*where)
