@@ -156,6 +156,11 @@ struct app *app_create(const struct app_config *config, struct scheduler *schedu
 
 /* ---- start ----------------------------------------------------------------------------------- */
 
+static void app_on_settings_kept(struct app *a)
+{
+    a->ready(a->ready_ctx, ERR_OK);
+}
+
 void app_started(struct app *a, enum err status)
 {
     a->is_started = status == ERR_OK;
@@ -163,8 +168,10 @@ void app_started(struct app *a, enum err status)
         a->counts_written = a->log.durable_position;
         timer_start(&a->timers, &a->probe_timer, PROBE_MS);
         key_sweep_init(a);
+        settings_keep(a, app_on_settings_kept);
+    } else {
+        a->ready(a->ready_ctx, status);
     }
-    a->ready(a->ready_ctx, status);
 }
 
 static void app_on_start(struct timer *t)

@@ -77,8 +77,10 @@ struct app {
     struct key_sweep key_sweep;
     struct timer probe_timer;
     struct map handled; /* startup.c: what the last process already did of what is read again */
-    struct append counts_append;
-    uint64_t counts_written; /* position of the last row of order counts */
+    struct append counts_append, settings_append;
+    void (*settings_kept)(struct app *app);
+    bool has_setting[SIMULATOR_COUNT]; /* the store has the simulator's settings */
+    uint64_t counts_written;           /* position of the last row of order counts */
     bool is_writing_counts;
     unsigned n_waiters;
     struct list watches; /* order_watch that wait, for the drain */
@@ -213,6 +215,10 @@ void context_subscribe(struct app *app, enum subscription_id id, enum context co
                        void (*handle)(struct subscription *s, struct delivery *d));
 /* 0 <= value < 1, a function of seed and order alone. */
 double context_chance(uint64_t seed, struct order_id id, unsigned what);
+
+/* Writes the settings of simulators that the store has none of: those that hold at a first start hold
+ * at later ones. done runs once, later or now; that there is no room is no error. */
+void settings_keep(struct app *app, void (*done)(struct app *app));
 
 /* ---- start (startup.c) ------------------------------------------------------------------------- */
 MUST_CHECK enum err startup_start(struct app *app); /* ends in app_started, later */

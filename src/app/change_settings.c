@@ -46,6 +46,37 @@ static void change_settings_run(struct command *c)
     command_submit(c, &r, change_settings_applied);
 }
 
+static void settings_on_kept(struct append *ap)
+{
+    struct app *app = container_of(ap, struct app, settings_append);
+
+    app->settings_kept(app);
+}
+
+void settings_keep(struct app *app, void (*done)(struct app *app))
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < SIMULATOR_COUNT; i++)
+        n += !app->has_setting[i];
+    if (n == 0 || append_begin(&app->settings_append, &app->log, APPEND_CONSEQUENCE) != ERR_OK) {
+        done(app);
+        return;
+    }
+    for (unsigned i = 0; i < SIMULATOR_COUNT; i++) {
+        struct buf row = { 0 };
+
+        if (app->has_setting[i])
+            continue;
+        settings_encode(&app->simulators, (enum simulator)i, &row);
+        append_put(&app->settings_append, DB_SETTINGS, simulator_name((enum simulator)i),
+                   buf_str(&row));
+        buf_deinit(&row);
+    }
+    app->settings_kept = done;
+    append_submit(&app->settings_append, settings_on_kept);
+}
+
 void change_settings_start(struct change_settings *cs)
 {
     command_start(&cs->command, change_settings_run);

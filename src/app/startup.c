@@ -42,6 +42,7 @@ struct startup {
     struct deferred_lane *lanes[SUBSCRIPTION_COUNT];
     size_t n_lanes[SUBSCRIPTION_COUNT], lanes_cap[SUBSCRIPTION_COUNT];
     struct simulators simulators;
+    bool has_setting[SIMULATOR_COUNT];
     struct order_counts counts;
     struct map causes, *handled;
     int64_t next_deadline_ms;
@@ -127,8 +128,10 @@ static enum err startup_lane(struct startup *s, struct str key, struct str value
 static enum err startup_setting(struct startup *s, struct str key, struct str value)
 {
     for (unsigned i = 0; i < SIMULATOR_COUNT; i++)
-        if (str_eq(key, simulator_name((enum simulator)i)))
+        if (str_eq(key, simulator_name((enum simulator)i))) {
+            s->has_setting[i] = true;
             return settings_decode(value, (enum simulator)i, &s->simulators);
+        }
     return ERR_DAMAGED;
 }
 
@@ -423,6 +426,8 @@ static void startup_hand_over(struct startup *s)
 
     startup_recover_log(s);
     app->simulators = s->simulators;
+    for (unsigned i = 0; i < SIMULATOR_COUNT; i++)
+        app->has_setting[i] = s->has_setting[i];
     for (unsigned f = 0; f < FLOW_COUNT; f++)
         for (unsigned st = 0; st < ORDER_STATUS_COUNT; st++)
             app->metrics.orders[f][st] = s->counts.orders[f][st];

@@ -7,6 +7,15 @@ from conftest import FAST
 from shop import add_product, order_body, wait_for
 
 
+def test_settings_of_the_first_start_hold_at_later_ones(start, tmp_path):
+    where = ("--data", str(tmp_path / "data"))
+    first = start(*where, "--set=simulators.payments.delayMs=7")
+    first.stop(signal.SIGKILL)
+    with start(*where, "--set=simulators.payments.delayMs=9").client() as client:
+        delays = client.get("/simulators/payments").json["delayMs"]
+        assert delays == {"pay_first": 7, "stock_first": 7}
+
+
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_an_order_is_there_and_goes_on_after_a_restart(start, tmp_path, end):
     where = ("--data", str(tmp_path / "data"))
@@ -18,6 +27,7 @@ def test_an_order_is_there_and_goes_on_after_a_restart(start, tmp_path, end):
         placed = client.post("/orders", body, headers={"Idempotency-Key": "k"})
         order = placed.is_(201).json
         wait_for(client, order["orderId"], "CONFIRMED")
+        assert client.get(f"/orders/{order['orderId']}").json["status"] == "CONFIRMED"
     first.stop(end)
 
     with start(*where).client() as client:
