@@ -543,7 +543,8 @@ static int run_server(struct server *s, struct str unknown_variables)
 
     if (s->is_late)
         leave_now(s, s->exit_code);
-    say(s, LOG_INFO, "stopped", NULL, 0);
+    if (s->exit_code == 0) /* else the last line says why it ended */
+        say(s, LOG_INFO, "stopped", NULL, 0);
     unbuild(s);
     close_store(s);
     log_lines_flush_within(&s->log, LOG_AT_EXIT_MS);
@@ -665,6 +666,14 @@ static int run_help(unsigned n_args, char *const *args)
 {
     if (n_args && strcmp(args[0], "serve") == 0)
         return help_serve();
+    for (const struct command_line *c = command_lines; n_args && c->name; c++) {
+        if (strcmp(c->name, args[0]) == 0)
+            n_args = 0;
+    }
+    if (n_args) {
+        complain("there is no command '%s'; 'orderly help' lists them", args[0]);
+        return EX_USAGE;
+    }
     print_overview(stdout);
     return 0;
 }

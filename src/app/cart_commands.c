@@ -150,10 +150,12 @@ void cart_outcome_reply(enum cart_outcome outcome, struct command *c, struct rep
         r->detail = STR("The cart is empty.");
         return;
     case CART_TOO_MANY_LINES:
-        *f = (struct fault){ STR("/productId"), STR("a cart holds at most 20 different products") };
+        *f = (struct fault){ .pointer = STR("/productId"),
+                             .detail = STR("a cart holds at most 20 different products") };
         break;
     case CART_TOO_MANY_PIECES:
-        *f = (struct fault){ STR("/quantity"), STR("a cart holds 1 to 10 pieces of a product") };
+        *f = (struct fault){ .pointer = STR("/quantity"),
+                             .detail = STR("a cart holds 1 to 10 pieces of a product") };
         break;
     case CART_NO_SUCH_LINE:
         r->code = REPLY_NOT_FOUND;

@@ -3,7 +3,7 @@
 
 static void add_fault(struct price_lines *pl, struct str pointer, const char *detail)
 {
-    pl->faults[pl->n_faults++] = (struct fault){ pointer, str_of(detail) };
+    pl->faults[pl->n_faults++] = (struct fault){ .pointer = pointer, .detail = str_of(detail) };
 }
 
 static struct str line_pointer(struct price_lines *pl, unsigned i, const char *field)
@@ -89,9 +89,10 @@ static void price_line(struct price_lines *pl, unsigned i)
         line->price = p->product.price;
         if (has_price && price != line->price) {
             pl->changed[pl->n_changed++] =
-                (struct fault){ line_pointer(pl, i, "unitPrice"),
-                                arena_printf(pl->arena, "the price of " STR_FMT " has changed",
-                                             STR_ARG(sku_str(&asked->sku))) };
+                (struct fault){ .pointer = line_pointer(pl, i, "unitPrice"),
+                                .detail =
+                                    arena_printf(pl->arena, "the price of " STR_FMT " has changed",
+                                                 STR_ARG(sku_str(&asked->sku))) };
         }
         return;
     }
@@ -106,8 +107,8 @@ static void price_line(struct price_lines *pl, unsigned i)
         add_fault(pl, line_pointer(pl, i, "unitPrice"), "is required: the product has no price");
     else
         pl->unknown[pl->n_unknown++] =
-            (struct fault){ line_pointer(pl, i, pl->is_cart ? "productId" : "sku"),
-                            STR("is not in the catalogue") };
+            (struct fault){ .pointer = line_pointer(pl, i, pl->is_cart ? "productId" : "sku"),
+                            .detail = STR("is not in the catalogue") };
 }
 
 /* Fills the reply with what is wrong; false if something is. */

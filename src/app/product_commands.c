@@ -35,7 +35,7 @@ static void say_fault(struct command *c, enum reply_code code, struct str pointe
     struct fault *f = arena_alloc(c->arena, sizeof(*f));
     struct reply r = { .code = code, .faults = f, .n_faults = 1 };
 
-    *f = (struct fault){ pointer, str_of(detail) };
+    *f = (struct fault){ .pointer = pointer, .detail = str_of(detail) };
     command_reply(c, &r);
 }
 

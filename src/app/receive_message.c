@@ -115,9 +115,10 @@ static bool receive_read_amount(struct receive_message *m)
     if (parse == MONEY_OK)
         return true;
     f = arena_alloc(c->arena, sizeof(*f));
-    *f = (struct fault){ m->type == EVENT_PAYMENT_REFUNDED ? STR("/payload/amount")
-                                                           : STR("/payload/approvedAmount"),
-                         str_of(money_parse_text(parse)) };
+    *f = (struct fault){ .pointer = m->type == EVENT_PAYMENT_REFUNDED
+                                        ? STR("/payload/amount")
+                                        : STR("/payload/approvedAmount"),
+                         .detail = str_of(money_parse_text(parse)) };
     r.faults = f;
     command_reply(c, &r);
     return false;

@@ -39,6 +39,10 @@ class Answer:
         """Where the faults are, of a 400."""
         return sorted(e["pointer"] for e in self.problem(400, "validation")["errors"])
 
+    def parameters(self):
+        """The query parameters that are wrong, of a 400."""
+        return sorted(e["parameter"] for e in self.problem(400, "validation")["errors"])
+
 
 class Client:
     """One connection, opened again when the server has closed it."""

@@ -28,7 +28,7 @@ ROWS = [
     ("POST", "/messages/payment.declined", CONTEXT), ("GET", "/dead-letters", OPERATOR),
     ("GET", "/dead-letters/x", OPERATOR), ("GET", "/simulators/payments", OPERATOR),
     ("PUT", "/simulators/payments", OPERATOR), ("GET", "/metrics", OPERATOR),
-    ("GET", "/livez", EVERYBODY), ("GET", "/readyz", EVERYBODY),
+    ("GET", "/", EVERYBODY), ("GET", "/livez", EVERYBODY), ("GET", "/readyz", EVERYBODY),
 ]
 
 

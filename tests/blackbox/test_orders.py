@@ -221,7 +221,7 @@ def test_orders_that_stay_unsettled_are_found(client):
                                    "unsettledFor=soon", "limit=0", "limit=501", "limit=x",
                                    "after=nonsense!", "colour=red"])
 def test_a_list_says_what_it_cannot_be_asked(client, query):
-    client.get(f"/orders?{query}").problem(400, "validation")
+    assert client.get(f"/orders?{query}").parameters() == [query.split("=")[0]]
 
 
 def test_a_list_has_at_most_five_hundred_rows(client):

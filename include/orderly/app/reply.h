@@ -38,9 +38,13 @@ enum reply_code {
 const char *reply_code_text(enum reply_code c);
 int reply_status(enum reply_code c);
 
-/* One fault of the input; pointer is RFC 6901. */
+/* One fault of the input, and where it is: a value of the body by its RFC 6901 pointer, or a query
+ * parameter or header field by its name. */
+enum fault_place { FAULT_POINTER, FAULT_PARAMETER, FAULT_HEADER };
 struct fault {
-    struct str pointer, detail;
+    struct str pointer; /* or the name */
+    struct str detail;
+    enum fault_place place;
 };
 
 struct simulators;

@@ -161,26 +161,46 @@ static bool check_accept(struct call *c)
     return false;
 }
 
+/* For people who have mistyped a parameter. */
+static const char *what_it_knows(struct call *c)
+{
+    struct str known = str_trim(str_of(c->route->query ? c->route->query : ""));
+    struct buf b = { NULL, 0, 0 };
+    struct str text;
+
+    if (!known.n)
+        return "is not known here; this takes no parameters";
+    buf_add_str(&b, STR("is not known here; these are: "));
+    for (size_t i = 0; i < known.n; i++) {
+        if (known.p[i] == ' ')
+            buf_add(&b, ",", 1);
+        buf_add(&b, known.p + i, 1);
+    }
+    text = arena_str(&c->req->arena, buf_str(&b));
+    buf_deinit(&b);
+    return text.p;
+}
+
 static bool check_query(struct call *c)
 {
     struct json_in in = { .arena = &c->req->arena };
 
     if (http_query_parse(&c->req->arena, c->req->query, &c->query) != ERR_OK) {
-        call_fault(&in, "query", "is not valid");
+        call_fault(&in, "", "the query has an escape that is not valid, or too many parameters");
         call_refuse(c, &in);
         return false;
     }
     for (unsigned i = 0; i < c->query.n; i++) {
         const struct http_param *p = &c->query.params[i];
 
-        if (!route_knows(c->route, p->name) || !str_is_utf8(p->value)) {
-            json_in_fault(&in, NULL, "the query has a parameter that is not known or not valid");
-            break;
-        }
-        if (http_query_find(&c->query, p->name, NULL) > 1) {
-            json_in_fault(&in, NULL, "the query has a parameter twice");
-            break;
-        }
+        if (!str_is_utf8(p->name))
+            call_fault(&in, "", "a parameter's name is not UTF-8");
+        else if (!route_knows(c->route, p->name))
+            json_in_fault_named(&in, FAULT_PARAMETER, p->name, what_it_knows(c));
+        else if (!str_is_utf8(p->value))
+            json_in_fault_named(&in, FAULT_PARAMETER, p->name, "is not UTF-8");
+        else if (http_query_find(&c->query, p->name, NULL) > 1)
+            json_in_fault_named(&in, FAULT_PARAMETER, p->name, "is there more than once");
     }
     if (in.n_faults == 0)
         return true;

@@ -160,7 +160,12 @@ bool call_param(const struct call *c, const char *name, struct str *value)
 
 void call_fault(struct json_in *in, const char *name, const char *detail)
 {
-    json_in_fault(in, NULL, "%s %s", name, detail);
+    json_in_fault_named(in, FAULT_PARAMETER, str_of(name), detail);
+}
+
+void call_fault_header(struct json_in *in, const char *name, const char *detail)
+{
+    json_in_fault_named(in, FAULT_HEADER, str_of(name), detail);
 }
 
 unsigned call_limit(const struct call *c, struct json_in *in)

@@ -67,8 +67,9 @@ void call_read_failed(struct call *c, enum err e, const char *what);
 
 /* False: not there. */
 bool call_param(const struct call *c, const char *name, struct str *value);
-/* A fault of a query parameter or header field: it has no pointer, so its name leads the text. */
+/* A fault of a query parameter; of a header field. name and detail stay valid. */
 void call_fault(struct json_in *in, const char *name, const char *detail);
+void call_fault_header(struct json_in *in, const char *name, const char *detail);
 unsigned call_limit(const struct call *c, struct json_in *in);
 bool call_header(const struct call *c, const char *name, struct str *value);
 /* All lines of a field whose value is a list, as one (RFC 9110 §5.3). */

@@ -197,7 +197,7 @@ static void read_key(struct command_call *cc)
         return;
     if (http_request_header_count(c->req, STR("Idempotency-Key")) != 1 ||
         !field_idempotency_key(value, &c->req->arena, &key)) {
-        call_fault(&cc->in, "Idempotency-Key", "must be 1 to 255 visible ASCII characters");
+        call_fault_header(&cc->in, "Idempotency-Key", "must be 1 to 255 visible ASCII characters");
         return;
     }
     parts[0] = text_id_str(&c->caller);
@@ -222,12 +222,12 @@ static void read_fields(struct command_call *cc)
         if (field_user_id(value))
             command->user_id = value;
         else
-            call_fault(&cc->in, "X-User-Id", "must be 1 to 64 printable ASCII characters");
+            call_fault_header(&cc->in, "X-User-Id", "must be 1 to 64 printable ASCII characters");
     }
     if (call_header(c, "traceparent", &value) && field_is_traceparent(value))
         command->traceparent = value;
     if (call_header_list(c, "If-Match", &value) && !field_if_match(value, command))
-        call_fault(&cc->in, "If-Match", "must be * or at most 8 entity tags");
+        call_fault_header(&cc->in, "If-Match", "must be * or at most 8 entity tags");
     read_key(cc);
 }
 
@@ -245,7 +245,7 @@ struct command_call *command_open_raw(struct call *c, enum command_body body,
                                       struct yyjson_val **root)
 {
     struct command_call *cc;
-    struct str why;
+    struct str text, why;
 
     if (c->req->body.n && !content_is_ours(c)) {
         call_problem(c, 415, "unsupported_media_type",
@@ -263,7 +263,13 @@ struct command_call *command_open_raw(struct call *c, enum command_body body,
     *root = NULL;
     if (c->req->body.n == 0 && body == COMMAND_BODY_OPTIONAL)
         return cc;
-    *root = json_in_parse(&cc->in, c->req->body, &why);
+    text = c->req->body;
+    if (text.n == 0) { /* what the object would need is told with it */
+        json_in_fault(&cc->in, NULL, "the body is missing; it must be a JSON object");
+        text = arena_str(&c->req->arena, STR("{}\0\0\0\0"));
+        text.n = 2;
+    }
+    *root = json_in_parse(&cc->in, text, &why);
     if (!*root) {
         struct problem p = { .status = 400, .code = STR("malformed_json"), .detail = why };
 

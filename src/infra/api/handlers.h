@@ -50,6 +50,7 @@ void simulators_get(struct call *c);
 void simulators_put(struct call *c);
 
 /* health.c */
+void health_root(struct call *c);
 void health_live(struct call *c);
 void health_ready(struct call *c);
 void health_metrics(struct call *c);

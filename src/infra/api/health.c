@@ -5,6 +5,40 @@
 #include "orderly/infra/observe/metrics_text.h"
 #include <stdio.h>
 
+/* For people who type the address into a browser: where to go from here. */
+void health_root(struct call *c)
+{
+    static const struct {
+        const char *name, *path;
+    } entries[] = {
+        { "orders", "/orders" },
+        { "order", "/orders/{id}" },
+        { "carts", "/carts" },
+        { "products", "/products" },
+        { "events", "/events" },
+        { "messages", "/messages" },
+        { "deadLetters", "/dead-letters" },
+        { "ready", "/readyz" },
+        { "metrics", "/metrics" },
+    };
+    struct json_out *o = call_out(c);
+
+    json_open(o, '{');
+    JSON_KEY(o, "name");
+    json_plain(o, STR("orderly"));
+    JSON_KEY(o, "what");
+    json_plain(o, STR("An order server whose whole life is events."));
+    JSON_KEY(o, "entryPoints");
+    json_open(o, '{');
+    for (size_t i = 0; i < ARRAY_LEN(entries); i++) {
+        json_key(o, str_of(entries[i].name));
+        json_str(o, call_location(c, "%s", entries[i].path));
+    }
+    json_close(o, '}');
+    json_close(o, '}');
+    call_send_out(c, 200, NULL);
+}
+
 void health_live(struct call *c)
 {
     JSON_LITERAL(call_out(c), "{\"status\":\"alive\"}");

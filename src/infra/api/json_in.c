@@ -49,19 +49,17 @@ static struct str pointer_of(struct arena *a, const struct json_path *at)
     return (struct str){ p + start, room - start };
 }
 
-void json_in_fault(struct json_in *in, const struct json_path *at, const char *fmt, ...)
+/* Returns NULL where it is known already, or one too many. */
+static struct fault *fault_add(struct json_in *in, enum fault_place place, struct str pointer)
 {
-    struct str pointer = pointer_of(in->arena, at);
-    char text[512];
-    va_list ap;
-    int n;
+    struct fault *f;
 
-    for (unsigned i = 0; at && i < in->n_faults; i++) {
-        if (str_eq(in->faults[i].pointer, pointer))
-            return; /* one fault a field is enough to look at it */
+    for (unsigned i = 0; pointer.n && i < in->n_faults; i++) {
+        if (in->faults[i].place == place && str_eq(in->faults[i].pointer, pointer))
+            return NULL; /* one fault a field is enough to look at it */
     }
     if (in->n_faults == JSON_FAULTS_MAX)
-        return;
+        return NULL;
     if (in->n_faults == in->cap) {
         unsigned cap = in->cap ? in->cap * 2 : 8;
         struct fault *more = arena_alloc(in->arena, cap * sizeof(*more));
@@ -71,16 +69,36 @@ void json_in_fault(struct json_in *in, const struct json_path *at, const char *f
         in->faults = more;
         in->cap = cap;
     }
+    f = &in->faults[in->n_faults++];
+    *f = (struct fault){ .pointer = pointer, .place = place };
+    return f;
+}
+
+void json_in_fault(struct json_in *in, const struct json_path *at, const char *fmt, ...)
+{
+    struct fault *f = fault_add(in, FAULT_POINTER, pointer_of(in->arena, at));
+    char text[512];
+    va_list ap;
+    int n;
+
+    if (!f)
+        return;
     va_start(ap, fmt);
     n = vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     REQUIRE(n >= 0);
     if ((size_t)n >= sizeof(text))
         n = (int)sizeof(text) - 1;
-    in->faults[in->n_faults++] = (struct fault){
-        .pointer = pointer,
-        .detail = arena_str(in->arena, (struct str){ text, (size_t)n }),
-    };
+    f->detail = arena_str(in->arena, (struct str){ text, (size_t)n });
+}
+
+void json_in_fault_named(struct json_in *in, enum fault_place place, struct str name,
+                         const char *detail)
+{
+    struct fault *f = fault_add(in, place, name);
+
+    if (f)
+        f->detail = str_of(detail);
 }
 
 /* ---- the text -------------------------------------------------------------------------------- */

@@ -31,6 +31,9 @@ struct json_path {
 
 void json_in_fault(struct json_in *in, const struct json_path *at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* Of a query parameter or header field, by its name. */
+void json_in_fault_named(struct json_in *in, enum fault_place place, struct str name,
+                         const char *detail);
 
 /* The body is parsed in place and must have four NUL bytes behind it. NULL: malformed, *why says how
  * and where. The value lives as long as the body and the arena. Keys, texts and so on may have added

@@ -290,6 +290,19 @@ struct str status_title(int status)
     return STR("Error");
 }
 
+static struct str fault_place_name(enum fault_place place)
+{
+    switch (place) {
+    case FAULT_POINTER:
+        return STR("pointer");
+    case FAULT_PARAMETER:
+        return STR("parameter");
+    case FAULT_HEADER:
+        return STR("header");
+    }
+    UNREACHABLE("place of a fault");
+}
+
 void render_problem(struct json_out *o, const struct problem *p)
 {
     json_open(o, '{');
@@ -313,7 +326,7 @@ void render_problem(struct json_out *o, const struct problem *p)
         for (unsigned i = 0; i < p->n_faults; i++) {
             json_item(o);
             json_open(o, '{');
-            JSON_KEY(o, "pointer");
+            json_key(o, fault_place_name(p->faults[i].place));
             json_str(o, p->faults[i].pointer);
             JSON_KEY(o, "detail");
             json_str(o, p->faults[i].detail);

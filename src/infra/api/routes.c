@@ -58,6 +58,7 @@ const struct route routes[] = {
     ROUTE(GET, "/simulators/{name}", OPERATOR, simulators_get),
     ROUTE(PUT, "/simulators/{name}", OPERATOR, simulators_put),
 
+    ROUTE(GET, "/", ANYBODY, health_root),
     ROUTE(GET, "/livez", ANYBODY, health_live),
     ROUTE(GET, "/readyz", ANYBODY, health_ready),
     ROUTE(GET, "/metrics", OPERATOR, health_metrics, .answer = ROUTE_TEXT),
@@ -160,6 +161,8 @@ enum err route_find(const struct route_table *t, struct str path, struct arena *
         from++;
         n--;
     }
+    if (n == 0 && out->has_prefix) /* /api is as good as /api/ */
+        segments[from - segments + n++] = STR("");
     /* A pattern without parameters comes first: /orders/checkout is no order's id. */
     for (unsigned i = 0; i < t->n; i++) {
         const struct route_pattern *p = &t->patterns[i];

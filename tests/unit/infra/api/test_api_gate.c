@@ -127,8 +127,6 @@ static void gate__wants_json_and_gives_json(void **state)
                      200);
     post(f, "/carts", "{\"customerId\":");
     assert_problem(f, 400, "malformed_json");
-    post(f, "/carts", "");
-    assert_problem(f, 400, "malformed_json");
     post(f, "/carts", "{\"customerId\":\"c\",\"customerId\":\"d\"}");
     assert_problem(f, 400, "validation");
     assert_value(f, "/errors/0/pointer", "/customerId");
@@ -138,14 +136,90 @@ static void gate__refuses_parameters_that_it_does_not_know(void **state)
 {
     struct api_fixture *f = *state;
 
-    get(f, "/orders?customerID=c");
+    get(f, "/orders/0199a1f3-0000-7000-8000-000000000000?Until=PAID&wait=1s&x=1&x=2");
     assert_problem(f, 400, "validation");
+    assert_value(f, "/detail", "2 fields need your attention");
+    assert_value(f, "/errors/0/parameter", "Until");
+    assert_value(f, "/errors/0/detail", "is not known here; these are: until, wait");
+    assert_value(f, "/errors/1/parameter", "x");
+    assert_value(f, "/errors/0/pointer", ""); /* a fault has one place */
     get(f, "/orders?limit=1&limit=2");
     assert_problem(f, 400, "validation");
+    assert_int_equal(count(f, "/errors"), 1);
+    assert_value(f, "/errors/0/parameter", "limit");
+    assert_value(f, "/errors/0/detail", "is there more than once");
+    get(f, "/orders?limit=0&customerId=%ff");
+    assert_problem(f, 400, "validation");
+    assert_value(f, "/errors/0/parameter", "customerId");
+    assert_value(f, "/errors/0/detail", "is not UTF-8");
+    get(f, "/orders?%ff=1");
+    assert_problem(f, 400, "validation");
+    assert_value(f, "/errors/0/detail", "a parameter's name is not UTF-8");
     get(f, "/orders?limit=%zz");
     assert_problem(f, 400, "validation");
+    assert_int_equal(count(f, "/errors/0"), 2);
     get(f, "/livez?x=1");
     assert_problem(f, 400, "validation");
+    assert_value(f, "/errors/0/parameter", "x");
+    assert_value(f, "/errors/0/detail", "is not known here; this takes no parameters");
+}
+
+static void gate__names_the_parameter_or_header_that_is_wrong(void **state)
+{
+    struct api_fixture *f = *state;
+
+    get(f, "/orders?limit=501&refund=no");
+    assert_problem(f, 400, "validation");
+    assert_value(f, "/errors/0/parameter", "refund");
+    assert_value(f, "/errors/0/detail", "must be due");
+    assert_value(f, "/errors/1/parameter", "limit");
+    ask_with(f, "POST", "/carts", "Idempotency-Key: \xc3\xa9\r\nX-User-Id: \xc3\xa9\r\n", "{}");
+    assert_problem(f, 400, "validation");
+    assert_value(f, "/errors/0/header", "X-User-Id");
+    assert_value(f, "/errors/1/header", "Idempotency-Key");
+    assert_value(f, "/errors/1/detail", "must be 1 to 255 visible ASCII characters");
+    assert_value(f, "/errors/2/pointer", "/customerId");
+}
+
+static void gate__says_what_a_missing_body_should_hold(void **state)
+{
+    static const struct {
+        const char *method, *target, *needs;
+    } rows[] = {
+        { "POST", "/carts", "/customerId" },
+        { "POST", "/orders", "/customerId" },
+        { "POST", "/orders/checkout", "/cartId" },
+        { "POST", "/orders/0199a1f3-0000-7000-8000-000000000000/cancel", "/reason" },
+        { "POST", "/orders/0199a1f3-0000-7000-8000-000000000000/mark-paid", "/paymentId" },
+        { "POST", "/products", "/sku" },
+        { "PATCH", "/products/WIDGET-001", "" },
+        { "POST", "/messages/payment.declined", "/messageId" },
+        { "PUT", "/simulators/payments", "" }, /* nothing is not the default of everything */
+    };
+    struct api_fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        ask(f, rows[i].method, rows[i].target, "");
+        assert_problem(f, 400, "validation");
+        assert_value(f, "/errors/0/pointer", "");
+        assert_value(f, "/errors/0/detail", "the body is missing; it must be a JSON object");
+        assert_value(f, "/errors/1/pointer", rows[i].needs);
+    }
+}
+
+static void root__names_the_entry_points(void **state)
+{
+    struct api_fixture *f = *state;
+
+    assert_int_equal(get(f, "/"), 200);
+    assert_value(f, "/name", "orderly");
+    assert_value(f, "/entryPoints/orders", "/orders");
+    assert_value(f, "/entryPoints/ready", "/readyz");
+    assert_int_equal(get(f, "/api"), 200);
+    assert_value(f, "/entryPoints/orders", "/api/orders");
+    assert_int_equal(get(f, "/api/"), 200);
+    get(f, "//");
+    assert_problem(f, 404, "not_found");
 }
 
 static void gate__puts_problems_into_the_cores_own_answers(void **state)
@@ -485,6 +559,9 @@ int main(void)
         T(gate__keeps_the_api_prefix_in_location),
         T(gate__wants_json_and_gives_json),
         T(gate__refuses_parameters_that_it_does_not_know),
+        T(gate__names_the_parameter_or_header_that_is_wrong),
+        T(gate__says_what_a_missing_body_should_hold),
+        T(root__names_the_entry_points),
         T(gate__puts_problems_into_the_cores_own_answers),
         T(gate__reads_lists_that_come_in_several_lines),
         T(gate__takes_less_of_a_message_than_of_an_order),
