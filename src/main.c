@@ -28,6 +28,7 @@
 #include "orderly/infra/observe/log_lines.h"
 #include "orderly/infra/observe/log_pump.h"
 #include "orderly/infra/observe/loop_lag.h"
+#include "orderly/infra/operate/operate.h"
 #include "orderly/infra/options/options.h"
 #include "orderly/infra/store/lmdb_engine.h"
 #include "orderly/infra/store/memory.h"
@@ -657,15 +658,25 @@ static void print_overview(FILE *to)
                 to);
     for (const struct command_line *c = command_lines; c->name; c++)
         (void)fprintf(to, "  %-10s%s\n", c->name, c->what);
-    (void)fputs("\n"
-                "'orderly serve --demo' is a good start; 'orderly help serve' lists its options.\n",
-                to);
+    for (const struct operate_command *c = operate_commands; c->name; c++)
+        (void)fprintf(to, "  %-10s%s\n", c->name, c->what);
+    (void)fputs(
+        "\n"
+        "'orderly serve --demo' is a good start; 'orderly help serve' lists its options, and\n"
+        "'orderly help COMMAND' explains any other.\n",
+        to);
 }
 
 static int run_help(unsigned n_args, char *const *args)
 {
+    char help[] = "--help";
+    char *const explain[] = { help };
+    const struct operate_command *command = n_args ? operate_command_find(args[0]) : NULL;
+
     if (n_args && strcmp(args[0], "serve") == 0)
         return help_serve();
+    if (command)
+        return command->run(1, explain);
     for (const struct command_line *c = command_lines; n_args && c->name; c++) {
         if (strcmp(c->name, args[0]) == 0)
             n_args = 0;
@@ -680,7 +691,7 @@ static int run_help(unsigned n_args, char *const *args)
 
 static const struct command_line command_lines[] = {
     { "serve", "take orders over HTTP", run_serve },
-    { "help", "say this, or with 'serve' behind it what that can be told", run_help },
+    { "help", "say this, or with a command behind it what that can be told", run_help },
     { "version", "say which version this is", run_version },
     { NULL, NULL, NULL },
 };
@@ -688,7 +699,9 @@ static const struct command_line command_lines[] = {
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
+    const struct operate_command *command = operate_command_find(name);
 
+    operate_fill_descriptors();
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
         name = "help";
     if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
@@ -696,6 +709,8 @@ int main(int argc, char **argv)
     for (const struct command_line *c = command_lines; c->name; c++)
         if (strcmp(c->name, name) == 0)
             return c->run((unsigned)argc - 2, argv + 2);
+    if (command)
+        return command->run((unsigned)argc - 2, argv + 2);
     if (name[0] == 0) {
         print_overview(stderr);
         return EX_USAGE;

@@ -10,6 +10,12 @@
 #include <unistd.h>
 
 static int report_fd = -1; /* in the child only */
+static volatile sig_atomic_t child_pid;
+
+pid_t in_child_pid(void)
+{
+    return (pid_t)child_pid;
+}
 
 static void write_all(int fd, const void *p, size_t n)
 {
@@ -97,6 +103,24 @@ static enum err child_status(pid_t pid, const char *answer, size_t n, char *text
     return (enum err)(unsigned char)answer[0];
 }
 
+/* A signal that comes meanwhile waits until its handler can see the child. */
+static pid_t fork_unseen(void)
+{
+    sigset_t all;
+    sigset_t before;
+    pid_t pid;
+    int error;
+
+    (void)sigfillset(&all);
+    (void)sigprocmask(SIG_SETMASK, &all, &before);
+    pid = fork();
+    error = errno;
+    child_pid = pid > 0 ? pid : 0;
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return pid;
+}
+
 enum err in_child_run(in_child_cb run, void *ctx, char *text, size_t text_size)
 {
     size_t answer_size = text_size + 1;
@@ -112,7 +136,7 @@ enum err in_child_run(in_child_cb run, void *ctx, char *text, size_t text_size)
         return ERR_IO;
     }
     (void)fflush(NULL); /* what is buffered now is written once */
-    pid = fork();
+    pid = fork_unseen();
     if (pid == 0) {
         (void)close(pipes[0]);
         child_main(pipes[1], parent, run, ctx, text_size);
@@ -126,6 +150,7 @@ enum err in_child_run(in_child_cb run, void *ctx, char *text, size_t text_size)
     answer = mem_alloc(answer_size);
     n = read_all(pipes[0], answer, answer_size);
     (void)close(pipes[0]);
+    child_pid = 0; /* it has ended, and once it was waited for its number may be another's */
     err = child_status(pid, answer, n, text, text_size);
     mem_free(answer);
     return err;

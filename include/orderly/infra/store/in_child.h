@@ -5,6 +5,7 @@
 #define ORDERLY_INFRA_STORE_IN_CHILD_H
 #include "orderly/base/err.h"
 #include <stddef.h>
+#include <sys/types.h>
 
 /* Runs in the child; may write a text with its NUL. What it changes is seen by nobody but through
  * its result and this text. */
@@ -14,6 +15,9 @@ typedef enum err (*in_child_cb)(void *ctx, char *text, size_t text_size);
  * if there could be no child. The child ends when this process ends. text is always a string then.
  * Thread: before there are others in the process. */
 MUST_CHECK enum err in_child_run(in_child_cb run, void *ctx, char *text, size_t text_size);
+
+/* The child that in_child_run waits for, 0: none. For a signal handler that hands a signal on. */
+pid_t in_child_pid(void);
 
 /* For the child, from anywhere below run: ends it as if run had returned. */
 _Noreturn void in_child_leave(enum err status, const char *text);

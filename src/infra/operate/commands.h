@@ -1,0 +1,6 @@
+/* The operator's commands, each in a file of its own. */
+#ifndef SRC_INFRA_OPERATE_COMMANDS_H
+#define SRC_INFRA_OPERATE_COMMANDS_H
+
+int operate_events(unsigned n_args, char *const *args);
+#endif
