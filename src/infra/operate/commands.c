@@ -5,6 +5,10 @@
 
 const struct operate_command operate_commands[] = {
     { "events", "show what happened, and what happens", operate_events },
+    { "replay", "make an order again, event by event", operate_replay },
+    { "export", "write all events as JSON lines", operate_export },
+    { "report", "write what was charged, refunded and is due, as CSV", operate_report },
+    { "backup", "copy the store, also while the server serves", operate_backup },
     { NULL, NULL, NULL },
 };
 

@@ -46,8 +46,9 @@ static void add_stock_lines(struct buf *out, size_t begin, const struct payload 
         buf_printf(out, " and %u more", p->n_stock_lines - STOCK_LINES_SHOWN);
 }
 
-static void add_field(struct buf *out, size_t begin, enum field field, const struct payload *p)
+static void add_field(struct buf *out, size_t begin, enum field field, const struct event *e)
 {
+    const struct payload *p = &e->p;
     const void *member = (const char *)p + field_infos[field].offset;
 
     switch (field) {
@@ -82,7 +83,8 @@ static void add_field(struct buf *out, size_t begin, enum field field, const str
         add_word(out, begin, "", *(const struct str *)member);
         break;
     case FIELD_SKU:
-        add_word(out, begin, "", sku_str(member));
+        if (e->stream.type != AGGREGATE_PRODUCT) /* whose line says it already */
+            add_word(out, begin, "", sku_str(member));
         break;
     case FIELD_PREVIOUS_STATUS:
         if (p->previous_status != ORDER_NONE)
@@ -118,7 +120,7 @@ void event_words_add(struct buf *out, const struct event *e)
     size_t begin = out->n;
 
     for (const struct event_field *f = event_infos[e->type].fields; f->field != FIELD_NONE; f++)
-        add_field(out, begin, f->field, &e->p);
+        add_field(out, begin, f->field, e);
     if (e->verdict != VERDICT_FINE)
         add_word(out, begin, "refused: ", str_of(verdict_name(e->verdict)));
 }

@@ -70,7 +70,7 @@ static enum err back_up(struct lmdb_engine *le, const struct store_dir *d, struc
         store_say(report->why, "%s holds a store already", d->path);
         return ERR_BUSY;
     }
-    (void)store_dir_file(d, STORE_FILE_COPY, file);
+    (void)store_dir_file(d, STORE_FILE_BACKUP, file);
     rc = write_copy(le, file);
     if (rc == 0)
         rc = mark_copy(file, out);
@@ -82,7 +82,7 @@ static enum err back_up(struct lmdb_engine *le, const struct store_dir *d, struc
         store_say(report->why, "%s is damaged: %s", le->dir.path, why);
         return err;
     }
-    rc = store_dir_adopt(d, STORE_FILE_COPY, STORE_FILE_DATA);
+    rc = store_dir_adopt(d, STORE_FILE_BACKUP, STORE_FILE_DATA);
     return rc == 0 ? ERR_OK : say(d, report, "can't be copied to", rc);
 }
 
@@ -99,7 +99,23 @@ enum err lmdb_engine_backup(struct engine *e, const char *dest, struct lmdb_back
     if (err != ERR_OK)
         return err;
     err = back_up(lmdb_of(e), &d, out, report);
-    (void)!store_dir_remove(&d, STORE_FILE_COPY); /* an opening removes it too */
+    (void)!store_dir_remove(&d, STORE_FILE_BACKUP);
     store_dir_close(&d);
     return err;
+}
+
+void lmdb_backup_tidy(const char *dest)
+{
+    struct lmdb_report report = { 0 };
+    struct store_dir d;
+
+    /* With the lock, as it could be another's backup. */
+    if (store_dir_open(&d, dest, false, &report) != ERR_OK) {
+        store_dir_close(&d);
+        return;
+    }
+    (void)!store_dir_remove(&d, STORE_FILE_BACKUP);
+    if (!store_dir_has(&d, STORE_FILE_DATA))
+        (void)!store_dir_remove(&d, STORE_FILE_LOCK);
+    store_dir_close(&d);
 }

@@ -71,12 +71,23 @@ static int new_log(const struct store_dir *d)
 
 /* ---- what is there -------------------------------------------------------------- */
 
+/* Whoever starts a server on half a backup wants what was in it, not a new log. */
+static bool is_unfinished_backup(const struct store_dir *d, struct lmdb_report *report)
+{
+    if (store_dir_has(d, STORE_FILE_DATA) || !store_dir_has(d, STORE_FILE_BACKUP))
+        return false;
+    store_say(report->why, "%s holds a backup that was not finished, and no store", d->path);
+    return true;
+}
+
 /* Leaves a file in place that lmdb_check_peek has seen. */
 static enum err prepare_files(struct lmdb_engine *le, struct lmdb_report *report)
 {
     const struct store_dir *d = &le->dir;
     int rc;
 
+    if (is_unfinished_backup(d, report))
+        return ERR_INVALID;
     if (store_dir_remove(d, STORE_FILE_NEW) != ERR_OK ||
         store_dir_remove(d, STORE_FILE_COPY) != ERR_OK ||
         store_dir_remove(d, STORE_FILE_PROBE) != ERR_OK)
@@ -250,7 +261,8 @@ static enum err open_all(struct lmdb_engine *le, const struct lmdb_config *confi
     if (!config->is_reader) {
         err = prepare_files(le, report);
     } else if (!store_dir_has(&le->dir, STORE_FILE_DATA)) {
-        store_say(report->why, "%s holds no store", le->dir.path);
+        if (!is_unfinished_backup(&le->dir, report))
+            store_say(report->why, "%s holds no store", le->dir.path);
         err = ERR_NOT_FOUND;
     }
     return err == ERR_OK ? open_env(le, config, report) : err;

@@ -8,8 +8,9 @@
 
 #define STORE_FILE_DATA "data.mdb"
 #define STORE_FILE_LMDB_LOCK "lock.mdb"
-#define STORE_FILE_NEW "new.mdb"   /* a log that is being made */
-#define STORE_FILE_COPY "copy.mdb" /* one that is being copied */
+#define STORE_FILE_NEW "new.mdb"                  /* a log that is being made */
+#define STORE_FILE_COPY "copy.mdb"                /* one that is being copied */
+#define STORE_FILE_BACKUP "unfinished-backup.mdb" /* until it is whole and verified */
 #define STORE_FILE_LOCK "server.lock"
 #define STORE_FILE_MARK "needs-check"
 #define STORE_FILE_PROBE "probe"

@@ -3,7 +3,8 @@
  * grows by what is written meanwhile.
  *
  * A server that is started on the copy begins a new epoch: positions behind that moment may have
- * been given out by the original as well. */
+ * been given out by the original as well. A copy that was cut short is a file that no server takes for
+ * a store, nor for an empty directory. */
 #ifndef ORDERLY_INFRA_STORE_LMDB_BACKUP_H
 #define ORDERLY_INFRA_STORE_LMDB_BACKUP_H
 #include "orderly/infra/store/lmdb_engine.h"
@@ -19,4 +20,7 @@ struct lmdb_backup {
  * time by history. Thread: any but the loop's. */
 MUST_CHECK enum err lmdb_engine_backup(struct engine *e, const char *dest, struct lmdb_backup *out,
                                        struct lmdb_report *report);
+
+/* After a backup whose process was ended: removes what it left. */
+void lmdb_backup_tidy(const char *dest);
 #endif

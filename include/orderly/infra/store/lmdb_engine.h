@@ -55,7 +55,8 @@ struct lmdb_report {
     char note[LMDB_TEXT_MAX];    /* it opened, and did something about it */
 };
 
-/* ERR_BUSY: another server has it. ERR_INVALID: written by a newer version. ERR_DAMAGED: restore
+/* ERR_BUSY: another server has it. ERR_INVALID: written by a newer version, or a
+ * backup that was not finished. ERR_DAMAGED: restore
  * from a backup. ERR_FULL: no room to open or to check it. ERR_NOT_FOUND: a reader found nothing.
  * ERR_IO: the rest, such as a directory that can't be written. Says why in *report.
  * Thread: before there are others in the process, as it may fork to look at what may be broken. */
