@@ -117,6 +117,29 @@ int lmdb_env_put(const struct lmdb_env *db, MDB_txn *txn, enum store_db which, s
     return rc;
 }
 
+int lmdb_env_put_at(MDB_cursor *cursor, enum store_db which, struct str key, struct str value)
+{
+    MDB_val k = val_of(key);
+    MDB_val v = { .mv_size = value.n + lmdb_seal_len(which) };
+    int rc;
+
+    REQUIRE(lmdb_seal_of(which) != SEAL_CHAIN);
+    rc = mdb_cursor_put(cursor, &k, &v, MDB_RESERVE);
+    if (rc == 0)
+        lmdb_seal_write(which, key, value, NULL, v.mv_data, NULL);
+    return rc;
+}
+
+int lmdb_env_del_at(MDB_cursor *cursor, struct str key)
+{
+    MDB_val k = val_of(key);
+    int rc = mdb_cursor_get(cursor, &k, NULL, MDB_SET);
+
+    if (rc == 0)
+        rc = mdb_cursor_del(cursor, 0);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
 int lmdb_env_get(const struct lmdb_env *db, MDB_txn *txn, enum store_db which, struct str key,
                  struct str *value)
 {

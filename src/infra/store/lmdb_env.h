@@ -32,6 +32,11 @@ MUST_CHECK int lmdb_env_file_bytes(const struct lmdb_env *db, uint64_t *out);
 /* One row with its sum, in any database but DB_EVENTS. */
 MUST_CHECK int lmdb_env_put(const struct lmdb_env *db, MDB_txn *txn, enum store_db which,
                             struct str key, struct str value);
+/* The same, with a cursor of that database, which stays where the row is. */
+MUST_CHECK int lmdb_env_put_at(MDB_cursor *cursor, enum store_db which, struct str key,
+                               struct str value);
+/* Deletes the row if it is there. */
+MUST_CHECK int lmdb_env_del_at(MDB_cursor *cursor, struct str key);
 /* *value lies in the map, for the time of txn. */
 MUST_CHECK int lmdb_env_get(const struct lmdb_env *db, MDB_txn *txn, enum store_db which,
                             struct str key, struct str *value);

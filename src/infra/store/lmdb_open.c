@@ -307,7 +307,7 @@ void lmdb_engine_close(struct engine *e)
     lmdb_env_close(&le->db);
     store_dir_close(&le->dir);
     (void)pthread_mutex_destroy(&le->views_lock);
-    mem_free(le->rows);
+    row_sort_deinit(&le->rows);
     mem_free(le);
 }
 

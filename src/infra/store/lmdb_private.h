@@ -4,6 +4,7 @@
 #include "lmdb_env.h"
 #include "lmdb_schema.h"
 #include "orderly/infra/store/lmdb_engine.h"
+#include "row_sort.h"
 #include "store_dir.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -35,8 +36,7 @@ struct lmdb_engine {
     uint64_t file_bytes; /* at least this long */
     int64_t readers_checked_ms;
     char failure[LMDB_TEXT_MAX];
-    const struct store_row **rows; /* of a batch; the array is kept for the next one */
-    size_t rows_cap;
+    struct row_sort rows; /* of a batch */
 
     /* Changed by the writer, read by anybody; each stands for itself. */
     _Atomic uint64_t events, bytes;

@@ -100,77 +100,66 @@ static int put_event(struct batch_txn *b, const struct store_row *row)
     return 0;
 }
 
-static int put_row(struct batch_txn *b, const struct store_row *row)
-{
-    REQUIRE(row->key.n > 0);
-    if (row->db == DB_EVENTS)
-        return put_event(b, row);
-    if (row->is_delete) {
-        MDB_val k = val_of(row->key);
-        int rc = mdb_del(b->txn, b->le->db.dbis[row->db], &k, NULL);
-
-        return rc == MDB_NOTFOUND ? 0 : rc;
-    }
-    return lmdb_env_put(&b->le->db, b->txn, row->db, row->key, row->value);
-}
-
-static void count_rows(const struct list *writes, unsigned n[STORE_DB_COUNT])
-{
-    list_for_each(at, writes)
-    {
-        const struct store_write *w = container_of(at, struct store_write, link);
-
-        for (unsigned i = 0; i < w->n_rows; i++) {
-            REQUIRE((unsigned)w->rows[i].db < STORE_DB_COUNT);
-            n[w->rows[i].db]++;
-        }
-    }
-}
-
-/* The rows of all writes, database by database, in their order within each: all become visible at
- * once, and a tree that is worked on for a while stays in the caches. The array is the engine's. */
-static const struct store_row **group_rows(struct lmdb_engine *le, const struct list *writes,
-                                           size_t *n_rows)
-{
-    unsigned n[STORE_DB_COUNT] = { 0 };
-    size_t at[STORE_DB_COUNT];
-    size_t total = 0;
-
-    count_rows(writes, n);
-    for (unsigned i = 0; i < STORE_DB_COUNT; i++) {
-        at[i] = total;
-        total += n[i];
-    }
-    if (total > le->rows_cap) {
-        le->rows_cap = total * 2;
-        le->rows = mem_realloc(le->rows, le->rows_cap * sizeof(const struct store_row *));
-    }
-    list_for_each(link, writes)
-    {
-        const struct store_write *w = container_of(link, struct store_write, link);
-
-        for (unsigned i = 0; i < w->n_rows; i++)
-            le->rows[at[w->rows[i].db]++] = &w->rows[i];
-    }
-    *n_rows = total;
-    return le->rows;
-}
-
 /* Of a row that is written again and again, as a hot product's stock is, only the last counts. */
-static bool is_superseded(const struct store_row *row, const struct store_row *next)
+static bool is_superseded(const struct row_ref *ref, const struct row_ref *end)
 {
-    return row->db == next->db && row->db != DB_EVENTS && str_eq(row->key, next->key);
+    return ref + 1 < end && str_eq(ref->row->key, ref[1].row->key);
 }
 
-static int put_all(struct batch_txn *b, const struct list *writes)
+static int put_events(struct batch_txn *b, const struct row_ref *ref, const struct row_ref *end)
 {
-    size_t n = 0;
-    const struct store_row **rows = group_rows(b->le, writes, &n);
     int rc = 0;
 
-    for (size_t i = 0; i < n && rc == 0; i++)
-        if (i + 1 == n || !is_superseded(rows[i], rows[i + 1]))
-            rc = put_row(b, rows[i]);
+    for (; ref < end && rc == 0; ref++)
+        rc = put_event(b, ref->row);
+    return rc;
+}
+
+/* Those of the database that stay or those that go, by one cursor: the next key is mostly in the page
+ * where the last one was, and is not searched from the root. */
+static int write_rows(struct batch_txn *b, enum store_db db, const struct row_ref *ref,
+                      const struct row_ref *end, bool are_deletes)
+{
+    MDB_cursor *cursor = NULL;
+    int rc = 0;
+
+    for (; ref < end && rc == 0; ref++) {
+        const struct store_row *row = ref->row;
+
+        if (row->is_delete != are_deletes || is_superseded(ref, end))
+            continue;
+        REQUIRE(row->key.n > 0);
+        if (!cursor)
+            rc = mdb_cursor_open(b->txn, b->le->db.dbis[db], &cursor);
+        if (rc == 0)
+            rc = are_deletes ? lmdb_env_del_at(cursor, row->key)
+                             : lmdb_env_put_at(cursor, db, row->key, row->value);
+    }
+    if (cursor)
+        mdb_cursor_close(cursor);
+    return rc;
+}
+
+/* All become visible at once, so within the batch they are written database by database; and of each
+ * the deletions first, because no key is in both. */
+static int put_all(struct batch_txn *b, const struct list *writes)
+{
+    struct row_sort *rows = &b->le->rows;
+    int rc = 0;
+
+    row_sort_take(rows, writes);
+    for (unsigned i = 0; i < STORE_DB_COUNT && rc == 0; i++) {
+        const struct row_ref *first = rows->refs + rows->first[i];
+        const struct row_ref *end = rows->refs + rows->first[i + 1];
+
+        if (i == DB_EVENTS) {
+            rc = put_events(b, first, end);
+            continue;
+        }
+        rc = write_rows(b, (enum store_db)i, first, end, true);
+        if (rc == 0)
+            rc = write_rows(b, (enum store_db)i, first, end, false);
+    }
     if (rc != 0)
         return rc;
     return b->n_events > 0 ? lmdb_tip_put(&b->le->db, b->txn, &b->tip) : 0;
