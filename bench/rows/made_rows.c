@@ -261,7 +261,8 @@ static void make_orders(struct maker *m, unsigned orders)
         bool did = false;
 
         for (unsigned i = 0; i < m->n_slots && m->n_started < orders; i++)
-            if (!m->slots[i].is_under_way && under_way(m, before) < m->n_slots) {
+            if (!m->slots[i].is_under_way && under_way(m, before) < m->n_slots &&
+                !app_is_crowded(m->app)) {
                 start_order(m, &m->slots[i]);
                 did = true;
             }

@@ -50,7 +50,8 @@ int lmdb_env_open(struct lmdb_env *db, const char *path, unsigned flags, uint64_
         map_bytes = IS_SANITIZED ? LMDB_MAP_BYTES_DEFAULT_SANITIZED : LMDB_MAP_BYTES_DEFAULT;
     for (;;) {
         rc = env_open_once(db, path, flags, map_bytes);
-        if (rc != ENOMEM || !may_shrink || map_bytes <= MAP_BYTES_LEAST)
+        /* Under valgrind too much is EINVAL. */
+        if ((rc != ENOMEM && rc != EINVAL) || !may_shrink || map_bytes <= MAP_BYTES_LEAST)
             return rc;
         map_bytes /= 2;
     }

@@ -322,12 +322,20 @@ static bool is_in_memory(void *ctx, enum store_db db, struct str key, struct str
 struct model_write {
     struct store_write write;
     struct store_row rows[MODEL_ROWS];
-    char keys[MODEL_ROWS][20];
+    char keys[MODEL_ROWS][40];
 };
 
-/* Rows of a few keys, so that the same one is put, deleted and put again in one batch. */
-static void model_write_init(struct model_write *w, struct chance *c, uint64_t *position,
-                             uint64_t *expected)
+/* Few keys, so that the same one is put, deleted and put again in one batch; or so many that pages
+ * split and merge; or keys that differ late. */
+static void model_key(struct chance *c, enum store_db db, char key[40])
+{
+    size_t n = chance_below(c, db == DB_STOCK || db == DB_DEADLINES ? 40 : 3000);
+
+    (void)snprintf(key, 40, "%s%zu", db == DB_CARTS ? "keys with one beginning " : "", n);
+}
+
+static void model_write_init(struct model_write *w, struct chance *c, size_t deletes_of_6,
+                             uint64_t *position, uint64_t *expected)
 {
     static const enum store_db dbs[] = { DB_STOCK, DB_ORDERS, DB_DEADLINES, DB_CARTS };
     static const char text[] = "some text whose length is chosen";
@@ -346,8 +354,8 @@ static void model_write_init(struct model_write *w, struct chance *c, uint64_t *
             (*expected)++;
         } else {
             row->db = dbs[chance_below(c, ARRAY_LEN(dbs))];
-            row->is_delete = chance_below(c, 3) == 0;
-            (void)snprintf(w->keys[i], sizeof(w->keys[i]), "%zu", chance_below(c, 40));
+            row->is_delete = chance_below(c, 6) < deletes_of_6;
+            model_key(c, row->db, w->keys[i]);
             row->key = str_of(w->keys[i]);
         }
     }
@@ -381,14 +389,14 @@ static void batches__leave_what_their_rows_leave_one_by_one(void **state)
     lmdb_store_init(&s);
     lmdb_store_must_open(&s);
     arena_init(&comparison.arena, NULL, 0);
-    for (unsigned round = 0; round < 60; round++) {
+    for (unsigned round = 0; round < 80; round++) {
         struct lmdb_walk walk = { .on_row = is_in_memory, .ctx = &comparison };
         struct str key = STR_NONE;
         uint64_t rows = 0;
         size_t n = 1 + chance_below(&c, 29);
 
-        for (size_t i = 0; i < n; i++)
-            model_write_init(&writes[i], &c, &position, &events);
+        for (size_t i = 0; i < n; i++) /* the trees grow, then shrink */
+            model_write_init(&writes[i], &c, round / 20 % 2 == 0 ? 1 : 5, &position, &events);
         apply_batch(&s, comparison.memory, writes, n);
         comparison.rows = 0;
         assert_int_equal(lmdb_engine_walk(s.engine, &walk), ERR_OK);
