@@ -449,6 +449,10 @@ static void lane_describe(const struct lane *l, struct lane_state *out)
     out->position = f->head_position;
     out->attempts = f->attempts;
     out->due_wall_ms = out->state == LANE_RETRYING ? f->due_wall_ms : 0;
+    out->first_failed_at_ms = f->first_failed_at_ms;
+    out->last_failed_at_ms = f->last_failed_at_ms;
+    if (out->state == LANE_PARKED)
+        out->dead_letter_id = f->dead_letter_id;
     out->error_code = f->error_code.p;
     out->error_detail = f->error_detail;
 }

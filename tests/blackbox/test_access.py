@@ -20,7 +20,7 @@ ROWS = [
     ("POST", "/orders", SHOP), ("GET", "/orders", SHOP), ("GET", "/orders/x", SHOP),
     ("POST", "/orders/x/pay", SHOP), ("POST", "/orders/x/cancel", SHOP),
     ("POST", "/orders/x/mark-paid", OPERATOR), ("POST", "/orders/x/ready", OPERATOR),
-    ("POST", "/orders/x/complete", OPERATOR), ("POST", "/shipments/x/dispatch", CONTEXT),
+    ("GET", "/orders/x/explain", OPERATOR), ("POST", "/orders/x/complete", OPERATOR), ("POST", "/shipments/x/dispatch", CONTEXT),
     ("POST", "/shipments/x/deliver", CONTEXT), ("GET", "/shipments/x", CONTEXT),
     ("GET", "/products", SHOP), ("GET", "/products/x", SHOP), ("POST", "/products", OPERATOR),
     ("PATCH", "/products/x", OPERATOR), ("GET", "/events", OPERATOR),

@@ -10,12 +10,13 @@ from conftest import ROOT
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+CLOCK = re.compile(r"\d\d:\d\d:\d\d UTC")
 TRACKING = re.compile(r"TRK-[0-9A-Z]+")
 BLOCK = re.compile(r"^```sh\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.M | re.S)
 
 
 def plain(text):
-    for pattern, name in ((UUID, "<id>"), (TIME, "<time>"), (TRACKING, "<tracking>")):
+    for pattern, name in ((UUID, "<id>"), (TIME, "<time>"), (CLOCK, "<clock>"), (TRACKING, "<tracking>")):
         text = pattern.sub(name, text)
     return text.strip()
 

@@ -218,7 +218,9 @@ struct lane_state {
     int64_t due_wall_ms; /* RETRYING: next attempt */
     const char *error_code;
     struct str error_detail;
-    unsigned queued_behind; /* known to be waiting behind the head */
+    int64_t first_failed_at_ms, last_failed_at_ms; /* attempts > 0 */
+    struct dead_letter_id dead_letter_id;          /* PARKED */
+    unsigned queued_behind;                        /* known to be waiting behind the head */
 };
 /* Fills out[] (room for SUBSCRIPTION_COUNT); returns how many lanes of the order are not idle. */
 unsigned bus_lane_states(const struct bus *b, struct lane_id lane, struct lane_state *out);

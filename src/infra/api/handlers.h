@@ -23,6 +23,9 @@ void orders_complete(struct call *c);
 /* order_reads.c */
 void orders_get(struct call *c);
 
+/* explain.c */
+void orders_explain(struct call *c);
+
 /* lists.c */
 void orders_list(struct call *c);
 void products_list(struct call *c);

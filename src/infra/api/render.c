@@ -77,7 +77,7 @@ static void render_discounts(struct json_out *o, const struct order_body *b)
 }
 
 /* What went back or has to, payment by payment, and the sum of it. */
-static void render_refunds(struct json_out *o, const struct order *order)
+void render_order_returns(struct json_out *o, const struct order *order)
 {
     int64_t amount = 0;
     enum due state = order_refund_state(order, &amount);
@@ -161,7 +161,7 @@ void render_order(struct json_out *o, const struct order *order)
     json_str_or_null(o, order->rejection_reason);
     JSON_KEY(o, "paymentFailureReason");
     json_str_or_null(o, order->payment_failure_reason);
-    render_refunds(o, order);
+    render_order_returns(o, order);
     JSON_KEY(o, "paymentDeadline");
     json_time(o, b->payment_deadline_ms);
     JSON_KEY(o, "createdAt");

@@ -8,6 +8,8 @@
 #include "orderly/domain/event.h"
 
 void render_order(struct json_out *o, const struct order *order);
+/* Its members refund, refunds and release, for an object that is open. */
+void render_order_returns(struct json_out *o, const struct order *order);
 void render_cart(struct json_out *o, const struct cart *cart);
 void render_product(struct json_out *o, const struct product *p, const struct stock *stock);
 void render_shipment(struct json_out *o, const struct shipment_id *id, const struct shipment *s);

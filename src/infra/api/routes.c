@@ -29,6 +29,7 @@ const struct route routes[] = {
     ROUTE(GET, "/orders", SHOP, orders_list,
           .query = " status customerId flow refund unsettledFor after cursor limit "),
     ROUTE(GET, "/orders/{id}", SHOP, orders_get, .query = " until wait "),
+    ROUTE(GET, "/orders/{id}/explain", OPERATOR, orders_explain),
     ROUTE(POST, "/orders/{id}/pay", SHOP, orders_pay),
     ROUTE(POST, "/orders/{id}/mark-paid", OPERATOR, orders_mark_paid),
     ROUTE(POST, "/orders/{id}/cancel", SHOP, orders_cancel),

@@ -55,6 +55,7 @@ static void routes__have_the_role_that_the_product_says(void **state)
         { HTTP_METHOD_POST, "/orders/1/pay", ROLE_CUSTOMER },
         { HTTP_METHOD_POST, "/orders/1/cancel", ROLE_CUSTOMER },
         { HTTP_METHOD_POST, "/orders/1/mark-paid", ROLE_OPERATOR },
+        { HTTP_METHOD_GET, "/orders/1/explain", ROLE_OPERATOR },
         { HTTP_METHOD_POST, "/orders/1/ready", ROLE_OPERATOR },
         { HTTP_METHOD_POST, "/orders/1/complete", ROLE_OPERATOR },
         { HTTP_METHOD_GET, "/shipments/1", ROLE_CONTEXT },
