@@ -4,16 +4,19 @@
 #include "orderly/infra/store/in_child.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define WRITE_FULL_BYTES (64u * 1024)
 /* After a signal: for a reader that has stalled to take the rest of what is half written. */
 #define WRITE_REST_MS 1000
+#define SIGNAL_LOOK_MS 250
 #define PROGRESS_EVERY_US 100000
 #define PROGRESS_WIDTH 30
 #define CODE_TEXT_MAX LMDB_TEXT_MAX
@@ -171,45 +174,53 @@ void operate_add_text(struct buf *out, struct str text, size_t n_max)
         buf_add_str(out, STR("..."));
 }
 
-/* Returns false at the end of all writing. */
+/* Until a write would not wait: a signal that came just before it would not end it. Returns false at
+ * the end of all writing. */
 static bool wait_for_reader(struct operate *op, int64_t *rest_until_us)
 {
-    struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
-    int timeout_ms = -1;
+    for (;;) {
+        struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
+        int n = poll(&out, 1, SIGNAL_LOOK_MS);
 
-    if (operate_is_stopped()) {
-        int64_t now = operate_now_us();
-
-        if (*rest_until_us == 0)
-            *rest_until_us = now + WRITE_REST_MS * INT64_C(1000);
-        if (now >= *rest_until_us)
+        if (n > 0)
+            return true; /* also for what the write will say */
+        if (n < 0 && errno != EINTR) {
+            op->out_state = OPERATE_OUT_FAILED;
+            op->out_errno = errno;
             return false;
-        timeout_ms = (int)((*rest_until_us - now) / 1000) + 1;
+        }
+        if (operate_is_stopped()) {
+            int64_t now = operate_now_us();
+
+            if (*rest_until_us == 0)
+                *rest_until_us = now + WRITE_REST_MS * INT64_C(1000);
+            if (now >= *rest_until_us)
+                return false;
+        }
     }
-    if (poll(&out, 1, timeout_ms) > 0 && (out.revents & POLLNVAL)) {
-        op->out_state = OPERATE_OUT_FAILED;
-        op->out_errno = EBADF;
-        return false;
-    }
-    return true;
 }
 
 bool operate_flush(struct operate *op)
 {
     int64_t rest_until_us = 0;
     size_t at = 0;
+    size_t piece = SIZE_MAX;
+    struct stat st;
 
+    if (fstat(STDOUT_FILENO, &st) != 0 || !S_ISREG(st.st_mode))
+        piece = PIPE_BUF; /* what a pipe that can be written takes without waiting */
     while (at < op->out.n && op->out_state == OPERATE_OUT_OPEN) {
-        ssize_t n = write(STDOUT_FILENO, op->out.p + at, op->out.n - at);
+        size_t rest = op->out.n - at;
+        ssize_t n;
 
+        if (piece == PIPE_BUF && !wait_for_reader(op, &rest_until_us))
+            break;
+        n = write(STDOUT_FILENO, op->out.p + at, rest < piece ? rest : piece);
         if (n >= 0) {
             at += (size_t)n;
-        } else if (errno == EAGAIN || errno == EINTR) {
-            if (!wait_for_reader(op, &rest_until_us))
-                break;
         } else if (errno == EPIPE || errno == ECONNRESET) {
             op->out_state = OPERATE_OUT_CLOSED;
-        } else {
+        } else if (errno != EAGAIN && errno != EINTR) {
             op->out_state = OPERATE_OUT_FAILED;
             op->out_errno = errno;
         }

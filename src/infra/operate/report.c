@@ -245,8 +245,11 @@ static int report_end(struct report *r)
     add_totals(r);
     if (operate_flush(r->op) && r->ledger.n_refused)
         (void)fprintf(stderr,
-                      "%llu messages about payments were refused (dead letters) and are not "
-                      "in the report\n",
+                      r->ledger.n_refused == 1
+                          ? "%llu message about payments was refused (dead letter) and is not in "
+                            "the report\n"
+                          : "%llu messages about payments were refused (dead letters) and are not "
+                            "in the report\n",
                       (unsigned long long)r->ledger.n_refused);
     return EX_OK;
 }

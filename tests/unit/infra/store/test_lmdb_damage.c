@@ -6,6 +6,7 @@
 #include "orderly/infra/store/lmdb_backup.h"
 #include "support/chance.h"
 #include "support/lmdb_store.h"
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -442,6 +443,52 @@ static void backup__of_a_damaged_store_is_not_kept(void **state)
     lmdb_store_deinit(&s);
 }
 
+static void make_file(const char *dir, const char *name)
+{
+    char path[600];
+    int fd;
+
+    (void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+    fd = open(path, O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    (void)close(fd);
+}
+
+static void backup__that_was_cut_short_is_no_empty_directory(void **state)
+{
+    struct lmdb_store s;
+    struct lmdb_store copy;
+    struct lmdb_backup backup;
+    struct lmdb_report report;
+
+    (void)state;
+    lmdb_store_init(&copy);
+    make_file(copy.dir.path, "unfinished-backup.mdb");
+    assert_int_equal(lmdb_store_open(&copy), ERR_INVALID);
+    assert_says(copy.report.why, "holds a backup that was not finished, and no store");
+    copy.config.is_reader = true;
+    assert_int_equal(lmdb_store_open(&copy), ERR_NOT_FOUND);
+    assert_says(copy.report.why, "holds a backup that was not finished, and no store");
+
+    /* The next one takes its place. */
+    store_with_events(&s, EVENTS);
+    assert_int_equal(lmdb_engine_backup(s.engine, copy.dir.path, &backup, &report), ERR_OK);
+    copy.config.is_reader = false;
+    lmdb_store_must_open(&copy);
+    lmdb_store_close(&copy);
+    lmdb_store_deinit(&copy);
+
+    /* Or it is tidied away. */
+    lmdb_store_init(&copy);
+    make_file(copy.dir.path, "unfinished-backup.mdb");
+    lmdb_backup_tidy(copy.dir.path);
+    lmdb_store_must_open(&copy);
+    lmdb_backup_tidy(copy.dir.path); /* leaves a server alone */
+    lmdb_store_must_be_sound(&copy);
+    lmdb_store_deinit(&copy);
+    lmdb_store_deinit(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -455,6 +502,7 @@ int main(void)
         cmocka_unit_test(broken_pages__never_show_a_wrong_row),
         cmocka_unit_test(backup__is_the_same_log_and_begins_a_new_epoch),
         cmocka_unit_test(backup__of_a_damaged_store_is_not_kept),
+        cmocka_unit_test(backup__that_was_cut_short_is_no_empty_directory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
