@@ -77,7 +77,7 @@ int lmdb_env_open_all(struct lmdb_env *db, MDB_txn *txn, bool create)
         if (rc != 0)
             return rc;
     }
-    return 0;
+    return mdb_dbi_open(txn, NULL, 0, &db->names);
 }
 
 uint64_t lmdb_env_used_bytes(const struct lmdb_env *db)

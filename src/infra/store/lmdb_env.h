@@ -9,6 +9,7 @@
 struct lmdb_env {
     MDB_env *env;
     MDB_dbi dbis[STORE_DB_COUNT];
+    MDB_dbi names; /* LMDB's own, in which those are */
 };
 
 /* flags: as for mdb_env_open; MDB_NOTLS comes with it. map_bytes 0: the default, or half of it, and

@@ -3,9 +3,11 @@
 #include <sodium.h>
 
 #define SUM_LEN sizeof(struct digest16)
-#define DB_NAME_MAX 32 /* with its NUL */
+#define SHORT_LEN crypto_shorthash_BYTES
+#define SHORT_VALUE_MAX 64 /* of the rows of lists */
+#define DB_NAME_MAX 32     /* with its NUL */
 
-/* Everything but what can be made again from the events. */
+/* A short one for what can be made again from the events. */
 enum lmdb_seal lmdb_seal_of(enum store_db db)
 {
     switch (db) {
@@ -34,7 +36,7 @@ enum lmdb_seal lmdb_seal_of(enum store_db db)
     case DB_DEADLINES:
     case DB_IDEMPOTENCY_EXPIRY:
     case DB_DEAD_LETTERS_BY_LANE:
-        return SEAL_NONE;
+        return SEAL_SHORT;
     case STORE_DB_COUNT:
         break;
     }
@@ -44,8 +46,8 @@ enum lmdb_seal lmdb_seal_of(enum store_db db)
 size_t lmdb_seal_len(enum store_db db)
 {
     switch (lmdb_seal_of(db)) {
-    case SEAL_NONE:
-        return 0;
+    case SEAL_SHORT:
+        return SHORT_LEN;
     case SEAL_SUM:
         return SUM_LEN;
     case SEAL_CHAIN:
@@ -82,6 +84,37 @@ static void sum_of(enum store_db db, struct str key, struct str value,
     (void)crypto_generichash_blake2b_final(&state, out->b, SUM_LEN);
 }
 
+/* False: the row is longer than any of a list. */
+static bool short_sum_of(enum store_db db, struct str key, struct str value,
+                         unsigned char out[SHORT_LEN])
+{
+    static const unsigned char hash_key[crypto_shorthash_KEYBYTES] = "orderly's lists";
+    unsigned char text[2 + STORE_KEY_MAX + SHORT_VALUE_MAX];
+    size_t n = 0;
+
+    if (key.n > STORE_KEY_MAX || value.n > SHORT_VALUE_MAX)
+        return false;
+    text[n++] = (unsigned char)db;
+    text[n++] = (unsigned char)key.n;
+    if (key.n)
+        memcpy(text + n, key.p, key.n);
+    n += key.n;
+    if (value.n)
+        memcpy(text + n, value.p, value.n);
+    n += value.n;
+    (void)crypto_shorthash(out, text, n, hash_key);
+    return true;
+}
+
+/* What was stored lies behind the value. */
+static bool short_sum_is(enum store_db db, struct str key, struct str value)
+{
+    unsigned char should[SHORT_LEN];
+
+    return short_sum_of(db, key, value, should) &&
+           memcmp(value.p + value.n, should, sizeof(should)) == 0;
+}
+
 void lmdb_seal_write(enum store_db db, struct str key, struct str value,
                      const struct digest16 *before, char *out, struct digest16 *sum)
 {
@@ -91,8 +124,10 @@ void lmdb_seal_write(enum store_db db, struct str key, struct str value,
     if (value.n)
         memcpy(out, value.p, value.n);
     out += value.n;
-    if (seal == SEAL_NONE)
+    if (seal == SEAL_SHORT) {
+        ENSURE(short_sum_of(db, key, value, (unsigned char *)out));
         return;
+    }
     if (seal == SEAL_CHAIN) {
         memcpy(out, before->b, SUM_LEN);
         out += SUM_LEN;
@@ -114,11 +149,11 @@ bool lmdb_seal_open(enum store_db db, struct str key, struct str stored, struct 
     struct digest16 should;
 
     *value = stored;
-    if (seal == SEAL_NONE)
-        return true;
     if (stored.n < len || key.n > STORE_KEY_MAX)
         return false;
     value->n -= len;
+    if (seal == SEAL_SHORT)
+        return short_sum_is(db, key, *value);
     memcpy(is.b, stored.p + stored.n - SUM_LEN, SUM_LEN);
     if (seal == SEAL_CHAIN) {
         memcpy(was.b, stored.p + value->n, SUM_LEN);

@@ -1,16 +1,18 @@
 /* The sums of rows: what lies in LMDB is the app's value and, behind it, what proves it.
  *
- *   SEAL_NONE    value                         lists and indexes, which verify checks
+ *   SEAL_SHORT   value short sum(8)            lists and indexes
  *   SEAL_SUM     value sum(16)
  *   SEAL_CHAIN   value before(16) sum(16)      events; before: the sum of the event before it
  *
- * sum = BLAKE2b-128 over the database's name, key, before, value. */
+ * sum = BLAKE2b-128 over the database's name, key, before, value.
+ * short sum = SipHash-2-4 over the database's number, key, value; its key is no secret: it finds what
+ * a disk did, and `verify`, which compares lists with the events, finds what somebody did. */
 #ifndef SRC_INFRA_STORE_LMDB_SUM_H
 #define SRC_INFRA_STORE_LMDB_SUM_H
 #include "orderly/app/store.h"
 #include "orderly/base/digest.h"
 
-enum lmdb_seal { SEAL_NONE, SEAL_SUM, SEAL_CHAIN };
+enum lmdb_seal { SEAL_SHORT, SEAL_SUM, SEAL_CHAIN };
 enum lmdb_seal lmdb_seal_of(enum store_db db);
 
 /* Bytes behind the value. */

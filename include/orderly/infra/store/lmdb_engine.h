@@ -3,7 +3,9 @@
  * Every batch is one transaction, fsynced before apply returns. Everything that could not be made
  * again from the events carries a BLAKE2b sum over database, key and value, which is checked by
  * whoever reads it (ERR_DAMAGED, never served) and is not part of the value that the app sees; the
- * sums of the events are chained, each over the one before it.
+ * sums of the events are chained, each over the one before it. Rows of lists carry a short sum, and
+ * LMDB's pages are looked at before they are believed: where one of these is wrong, a list would
+ * lack something without a word, so on_broken ends the server.
  *
  * The directory holds
  *   data.mdb, lock.mdb   LMDB's
@@ -17,7 +19,7 @@
  *   show what the disk does not have. The next lmdb_engine_open copies the environment into a fresh
  *   file, verifies it and goes on with the copy; that start takes time by history and the space
  *   twice.
- *   LMDB's own pages turn out broken: on_broken, which does not return. */
+ *   LMDB's own pages, or a row of a list, turn out broken: on_broken, which does not return. */
 #ifndef ORDERLY_INFRA_STORE_LMDB_ENGINE_H
 #define ORDERLY_INFRA_STORE_LMDB_ENGINE_H
 #include "orderly/infra/store/engine.h"
@@ -33,7 +35,7 @@
 #define LMDB_MAP_BYTES_DEFAULT (UINT64_C(1) << 40)
 #define LMDB_MAP_BYTES_DEFAULT_SANITIZED (UINT64_C(4) << 30)
 
-/* Called on any thread when the pages of the database are broken; must not return. */
+/* Called on any thread when pages or lists are broken; must not return. */
 typedef void (*lmdb_broken_cb)(void *ctx, const char *why);
 
 struct lmdb_config {
