@@ -123,7 +123,7 @@ static void tell_writable(struct http_conn *c)
         return;
     req = container_of(c->requests.next, struct http_request, link);
     if (!req->stream.is_open || !req->stream.wants_writable ||
-        http_stream_queued(&req->stream) > c->server->config.limits.stream_queue_max / 2)
+        http_stream_queued(&req->stream) > req->stream.room_most)
         return;
     req->stream.wants_writable = false;
     if (req->stream.on_writable != NULL)

@@ -169,6 +169,14 @@ void request_drop_all(struct http_conn *c)
     }
 }
 
+static bool wants_half(const struct http_request *req)
+{
+    if (req->half_told)
+        return false;
+    return req->stream.is_open ? req->stream.on_half != NULL
+                               : req->on_abort != NULL && !req->is_answered;
+}
+
 void request_tell_half(struct http_conn *c)
 {
     struct list *at = c->requests.next;
@@ -177,10 +185,13 @@ void request_tell_half(struct http_conn *c)
         struct http_request *req = request_of(at);
 
         at = at->next;
-        if (req->on_abort == NULL || req->is_answered || req->half_told)
+        if (!wants_half(req))
             continue;
         req->half_told = true;
-        req->on_abort(req, HTTP_GONE_HALF);
+        if (req->stream.is_open)
+            req->stream.on_half(&req->stream);
+        else
+            req->on_abort(req, HTTP_GONE_HALF);
         at = c->requests.next; /* the callback may have answered any of them */
     }
 }

@@ -60,15 +60,30 @@ size_t http_stream_queued(const struct http_stream *st)
     return b == &st->req->held ? buf_len(b) : output_waiting(st->req->conn);
 }
 
+void http_stream_want_room(struct http_stream *st, size_t most)
+{
+    REQUIRE(st->is_open);
+    st->wants_writable = true;
+    st->room_most = most;
+}
+
+void http_stream_on_half(struct http_stream *st, void (*on_half)(struct http_stream *st))
+{
+    REQUIRE(st->is_open);
+    st->on_half = on_half;
+}
+
 enum err http_stream_write(struct http_stream *st, struct str bytes)
 {
     struct http_buf *b = request_output(st->req);
+    size_t queued;
 
     REQUIRE(st->is_open);
     if (b == NULL)
         return ERR_OK; /* the client has gone and on_gone is about to say so */
-    if (http_stream_queued(st) + bytes.n > limits_of(st)->stream_queue_max) {
-        st->wants_writable = true;
+    queued = http_stream_queued(st);
+    if (queued > 0 && queued + bytes.n > limits_of(st)->stream_queue_max) {
+        http_stream_want_room(st, limits_of(st)->stream_queue_max / 2);
         return ERR_BUSY;
     }
     add(st, b, bytes);

@@ -102,7 +102,9 @@ struct http_stream {
     /* Core only. */
     void (*on_writable)(struct http_stream *st);
     void (*on_gone)(struct http_stream *st);
+    void (*on_half)(struct http_stream *st);
     bool is_open, wants_writable;
+    size_t room_most; /* on_writable is due when at most this much waits */
 };
 
 /* Bytes from start to end wait. */
@@ -302,15 +304,21 @@ unsigned http_request_header_count(const struct http_request *req, struct str na
  * Then the request is over.
  *
  * The stream ends by http_stream_close, or by on_gone when the client went first; after either it
- * is gone. on_writable runs after a write was refused, when the queue has fallen to half. Either
- * may be NULL. */
+ * is gone. on_writable runs once after each http_stream_want_room. Either may be NULL. */
 struct http_stream *http_stream_start(struct http_request *req, const struct http_response *res,
                                       void (*on_writable)(struct http_stream *st),
                                       void (*on_gone)(struct http_stream *st));
-/* ERR_BUSY: more than limits.stream_queue_max bytes would wait; nothing was taken. */
+/* ERR_BUSY: bytes wait already, and with these they would be more than limits.stream_queue_max;
+ * nothing was taken. What is larger than the limit is taken alone, or it could never be sent. */
 MUST_CHECK enum err http_stream_write(struct http_stream *st, struct str bytes);
 /* Bytes that wait to be written. */
 size_t http_stream_queued(const struct http_stream *st);
+/* Asks for on_writable when at most this many bytes wait; more must wait now. Replaces an earlier
+ * wish. A write that was refused has asked already, for half of the limit. */
+void http_stream_want_room(struct http_stream *st, size_t most);
+/* Asks to be told, once, when the client sends no more: one that only listens looks the same as one
+ * that has gone, and only writing finds out. */
+void http_stream_on_half(struct http_stream *st, void (*on_half)(struct http_stream *st));
 /* May be preceded by last bytes (an overflow event) that are taken whatever waits. */
 void http_stream_close(struct http_stream *st, struct str last);
 #endif

@@ -29,7 +29,7 @@ struct fixture {
     struct http_request *held[HELD_MAX];
     unsigned n_held;
     struct http_stream *stream;
-    unsigned stream_gone, stream_writable;
+    unsigned stream_gone, stream_writable, stream_half;
     unsigned half_told, gone_told;
     unsigned empty_told;
     uint64_t refused_told;
@@ -56,6 +56,11 @@ static inline void fixture_on_gone(struct http_stream *st)
 static inline void fixture_on_writable(struct http_stream *st)
 {
     ((struct fixture *)st->user)->stream_writable++;
+}
+
+static inline void fixture_on_half(struct http_stream *st)
+{
+    ((struct fixture *)st->user)->stream_half++;
 }
 
 static inline void fixture_on_abort(struct http_request *req, enum http_gone how)

@@ -118,6 +118,54 @@ static void stream__tells_a_refused_writer_when_there_is_room(void **state)
     mem_free(bytes);
 }
 
+static void stream__tells_when_as_little_waits_as_was_asked_for(void **state)
+{
+    char *bytes = mem_zalloc(2000);
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f);
+    fixture_send(&f, GET("/stream"));
+    f.client.window = 0;
+    write_ok(f.stream, (struct str){ bytes, 2000 });
+    loopback_turn(&f.client);
+    write_ok(f.stream, (struct str){ bytes, 100 });
+    http_stream_want_room(f.stream, 99);
+    f.client.window = 2000; /* the first is through, the second waits */
+    loopback_turn(&f.client);
+    assert_int_equal(f.stream_writable, 0);
+    f.client.window = SIZE_MAX;
+    loopback_turn(&f.client);
+    assert_int_equal(f.stream_writable, 1);
+    write_ok(f.stream, (struct str){ bytes, 100 });
+    loopback_turn(&f.client);
+    assert_int_equal(f.stream_writable, 1); /* once for each wish */
+    http_stream_close(f.stream, STR_NONE);
+    fixture_deinit(&f);
+    mem_free(bytes);
+}
+
+static void stream__takes_alone_what_is_larger_than_the_limit(void **state)
+{
+    char *bytes = mem_zalloc(3000000);
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f);
+    fixture_send(&f, GET("/stream"));
+    f.client.window = 0;
+    write_ok(f.stream, (struct str){ bytes, 3000000 });
+    loopback_turn(&f.client);
+    assert_int_equal(http_stream_write(f.stream, STR("more")), ERR_BUSY);
+    f.client.window = SIZE_MAX;
+    loopback_turn(&f.client);
+    assert_int_equal(f.stream_writable, 1);
+    assert_true(f.client.received.n > 3000000);
+    http_stream_close(f.stream, STR_NONE);
+    fixture_deinit(&f);
+    mem_free(bytes);
+}
+
 static void stream__takes_last_words_whatever_waits(void **state)
 {
     char *bytes = mem_zalloc(1040000);
@@ -156,7 +204,9 @@ static void stream__goes_on_for_a_client_that_only_listens(void **state)
     (void)state;
     fixture_init(&f);
     fixture_send(&f, GET("/stream"));
+    http_stream_on_half(f.stream, fixture_on_half);
     loopback_shutdown(&f.client);
+    assert_int_equal(f.stream_half, 1);
     assert_int_equal(f.stream_gone, 0);
     write_ok(f.stream, STR("still"));
     http_stream_close(f.stream, STR_NONE);
@@ -204,6 +254,8 @@ int main(void)
         cmocka_unit_test(stream__to_head_is_over_at_once),
         cmocka_unit_test(stream__waits_for_the_answers_before_it),
         cmocka_unit_test(stream__tells_a_refused_writer_when_there_is_room),
+        cmocka_unit_test(stream__tells_when_as_little_waits_as_was_asked_for),
+        cmocka_unit_test(stream__takes_alone_what_is_larger_than_the_limit),
         cmocka_unit_test(stream__takes_last_words_whatever_waits),
         cmocka_unit_test(stream__hears_when_the_client_has_gone),
         cmocka_unit_test(stream__goes_on_for_a_client_that_only_listens),
