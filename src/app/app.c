@@ -17,6 +17,7 @@ const struct app_config app_config_default = {
     .idempotency_keys_max = IDEMPOTENCY_KEYS_MAX_DEFAULT,
     .cache_bytes_max = AGGREGATE_CACHE_BYTES_DEFAULT,
     .products_max = PRODUCTS_MAX_DEFAULT,
+    .followers_max = FOLLOWERS_MAX_DEFAULT,
     .bus_window = BUS_WINDOW_DEFAULT,
     .retries = 3,
     .retry_base_ms = 100,
@@ -31,12 +32,14 @@ static void app_publish(void *ctx, struct message *m)
     struct app *a = ctx;
 
     bus_publish(&a->bus, m);
+    feed_publish(&a->feed, m);
 }
 
 static bool app_turn(struct app *a)
 {
     bool more = event_log_run(&a->log, TURN_APPENDS_MAX);
 
+    more |= feed_run(&a->feed);
     more |= bus_run_turn(&a->bus);
     more |= command_run_finished(a, TURN_FINISHED_MAX);
     return more;
@@ -131,6 +134,7 @@ struct app *app_create(const struct app_config *config, struct scheduler *schedu
     a->log.publish = app_publish;
     a->log.publish_ctx = a;
     bus_init(&a->bus, &a->log, &a->timers, random, log, &a->metrics, &key);
+    feed_init(&a->feed, store, &a->timers, config->followers_max);
     dossiers_init(&a->dossiers, store, &key, config->cache_bytes_max);
     carts_init(&a->carts, store, &key, CARTS_UNUSED_MAX);
     catalogue_init(&a->catalogue, &key, config->products_max);
@@ -166,6 +170,7 @@ void app_started(struct app *a, enum err status)
     a->is_started = status == ERR_OK;
     if (status == ERR_OK) {
         a->counts_written = a->log.durable_position;
+        feed_start(&a->feed, a->log.durable_position);
         timer_start(&a->timers, &a->probe_timer, PROBE_MS);
         key_sweep_init(a);
         settings_keep(a, app_on_settings_kept);
@@ -200,7 +205,8 @@ void app_start(struct app *a, void (*ready)(void *ctx, enum err status), void *c
 static bool app_is_drained(const struct app *a)
 {
     return bus_is_quiet(&a->bus) && a->log.in_flight == 0 && a->commands_in_flight == 0 &&
-           a->deadlines.n_open == 0 && !a->deadlines.is_reading && !a->key_sweep.is_busy;
+           a->deadlines.n_open == 0 && !a->deadlines.is_reading && !a->key_sweep.is_busy &&
+           a->feed.n_reads == 0;
 }
 
 static void app_on_drain_look(struct timer *t)
@@ -224,6 +230,7 @@ void app_drain(struct app *a, void (*drained)(void *ctx), void *ctx)
     a->drained = drained;
     a->drained_ctx = ctx;
     order_watch_drain(a);
+    feed_close(&a->feed);
     scheduler_wake(a->scheduler);
     timer_stop(&a->timers, &a->start_timer);
     timer_init(&a->start_timer, app_on_drain_look);
@@ -238,6 +245,7 @@ static void app_free_spare(struct app *a)
 
 void app_destroy(struct app *a)
 {
+    feed_deinit(&a->feed);
     timers_deinit(&a->timers);
     bus_deinit(&a->bus);
     event_log_deinit(&a->log);
@@ -272,6 +280,11 @@ struct bus *app_bus(struct app *a)
 struct event_log *app_event_log(struct app *a)
 {
     return &a->log;
+}
+
+struct feed *app_feed(struct app *a)
+{
+    return &a->feed;
 }
 
 struct catalogue *app_catalogue(struct app *a)

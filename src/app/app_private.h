@@ -5,6 +5,7 @@
 #include "orderly/app/carts.h"
 #include "orderly/app/catalogue.h"
 #include "orderly/app/dossier.h"
+#include "orderly/app/feed.h"
 #include "orderly/app/idempotency.h"
 #include "orderly/app/order_counts.h"
 
@@ -57,6 +58,7 @@ struct app {
     struct timers timers;
     struct event_log log;
     struct bus bus;
+    struct feed feed;
     struct subscription subscriptions[SUBSCRIPTION_COUNT];
     struct dossiers dossiers;
     struct carts carts;

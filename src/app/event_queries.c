@@ -7,6 +7,7 @@
 #include "orderly/app/lanes.h"
 #include "orderly/app/queries.h"
 #include "orderly/base/bytes.h"
+#include <limits.h>
 
 #define POSITION_LEN 8
 #define UUID_LEN 16
@@ -153,7 +154,7 @@ static enum err source_advance(struct source *s, const struct store_view *v, str
     return ERR_OK;
 }
 
-static bool event_fits(const struct event *e, const struct event_query *q)
+bool event_query_fits(const struct event_query *q, const struct event *e)
 {
     if (q->has_types && !q->types[e->type])
         return false;
@@ -189,7 +190,8 @@ enum err query_events(const struct store_view *v, struct arena *a, const struct 
     struct sources sources;
     struct source *source;
     struct str row = STR_NONE;
-    uint64_t seen = q->after;
+    uint64_t seen = q->after, upto = q->upto ? q->upto : UINT64_MAX;
+    unsigned n_rows = 0, rows_max = q->rows_max ? q->rows_max : UINT_MAX;
     enum err e;
 
     REQUIRE(q->limit >= 1);
@@ -201,21 +203,24 @@ enum err query_events(const struct store_view *v, struct arena *a, const struct 
     while (e == ERR_OK && (source = sources_first(&sources))) {
         struct event event;
 
+        if (source->next > upto)
+            break;
         /* Late ones have more even where nothing fits any more; who goes on finds out. */
-        if (out->n == q->limit || (seen > q->after && v->ops->is_late(v)) ||
-            a->total > QUERY_BYTES_MAX) {
+        if (out->n == q->limit || n_rows == rows_max || a->total > QUERY_BYTES_MAX ||
+            (n_rows > 0 && v->ops->is_late(v))) {
             out->has_more = true;
             out->next = seen;
             break;
         }
         seen = source->next;
+        n_rows++;
         if (source->db != DB_EVENTS)
             e = read_row(v, a, seen, &row);
         if (e == ERR_OK)
             e = event_decode(row, seen, &event, a);
         if (e == ERR_NOT_FOUND) /* an index row without its event */
             e = ERR_DAMAGED;
-        if (e == ERR_OK && event_fits(&event, q))
+        if (e == ERR_OK && event_query_fits(q, &event))
             out->events[out->n++] = event;
         if (e == ERR_OK)
             e = source_advance(source, v, a, seen, &row);

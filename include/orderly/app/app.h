@@ -4,6 +4,7 @@
 #define ORDERLY_APP_APP_H
 #include "orderly/app/bus.h"
 #include "orderly/app/command.h"
+#include "orderly/app/feed.h"
 #include "orderly/app/log.h"
 #include "orderly/app/metrics.h"
 #include "orderly/app/random.h"
@@ -29,6 +30,7 @@ struct app_config {
     unsigned idempotency_keys_max;
     size_t cache_bytes_max;
     unsigned products_max;
+    unsigned followers_max; /* stream clients */
     unsigned bus_window;
     unsigned retries;
     int64_t retry_base_ms, retry_max_ms;
@@ -57,6 +59,7 @@ const struct metrics *app_metrics(const struct app *a);
 struct metrics *app_metrics_mut(struct app *a); /* to reset maxima on scrape */
 struct bus *app_bus(struct app *a);
 struct event_log *app_event_log(struct app *a);
+struct feed *app_feed(struct app *a);
 struct catalogue *app_catalogue(struct app *a);
 const struct simulators *app_simulators(const struct app *a);
 struct timers *app_timers(struct app *a);

@@ -26,6 +26,7 @@ enum failure_kind { FAILURE_RETRY, FAILURE_PERMANENT, FAILURE_PARKED, FAILURE_KI
     X(IDEMPOTENCY, "idempotency_keys")                                                             \
     X(DEAD_LETTERS, "dead_letters")                                                                \
     X(READS, "reads")                                                                              \
+    X(STREAMS, "stream_clients")                                                                   \
     X(SHUTTING_DOWN, "shutting_down")
 enum refused {
 #define X(name, text) REFUSED_##name,

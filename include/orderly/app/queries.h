@@ -1,7 +1,7 @@
 /* List readers: plain functions over a store_view, for any thread that holds one (store_read.run).
  *
  * A list ends at its limit, when the view is late (store_view.is_late), or when the rows it found
- * are larger than QUERY_BYTES_MAX. In each case has_more and the place to go on from are set, also
+ * are larger than QUERY_BYTES_MAX, or at a bound that the query names. In each case has_more and the place to go on from are set, also
  * when nothing was found in the meantime: a reader that goes on always gets further.
  *
  * Results are memory of the arena that was handed in, but for what a *_page_deinit gives back.
@@ -81,7 +81,9 @@ struct event_query {
     struct lane_id lane;
     struct str aggregate_id; /* n == 0: any; else only that stream's own events */
     uint64_t after;          /* position; 0: from the start */
+    uint64_t upto;           /* last position that is looked at; 0: the log's end */
     unsigned limit;
+    unsigned rows_max; /* rows looked at, whether they fit or not; 0: no bound */
 };
 struct event_page {
     struct event *events; /* id, position, occurred_at_ms set; views into the arena */
@@ -91,6 +93,8 @@ struct event_page {
 };
 MUST_CHECK enum err query_events(const struct store_view *v, struct arena *a,
                                  const struct event_query *q, struct event_page *out);
+/* Does an event answer the filters (types, lane, aggregate)? For events that are at hand. */
+bool event_query_fits(const struct event_query *q, const struct event *e);
 /* By its id: a UUIDv7's time runs with position, so this needs no index. */
 MUST_CHECK enum err query_event(const struct store_view *v, struct arena *a, struct event_id id,
                                 struct event *out);

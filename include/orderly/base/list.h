@@ -65,4 +65,16 @@ static inline void list_take_all(struct list *dst, struct list *src)
     dst->prev->next = dst;
     list_init(src);
 }
+
+/* Moves everything from src to the end of dst; src becomes empty. */
+static inline void list_append_all(struct list *dst, struct list *src)
+{
+    if (list_is_empty(src))
+        return;
+    src->next->prev = dst->prev;
+    src->prev->next = dst;
+    dst->prev->next = src->next;
+    dst->prev = src->prev;
+    list_init(src);
+}
 #endif

@@ -45,17 +45,6 @@ void batch_set_status(struct batch *b, enum err status)
     list_for_each(at, &b->writes) container_of(at, struct store_write, link)->status = status;
 }
 
-void list_append_all(struct list *dst, struct list *src)
-{
-    if (list_is_empty(src))
-        return;
-    src->next->prev = dst->prev;
-    src->prev->next = dst;
-    dst->prev->next = src->next;
-    dst->prev = src->prev;
-    list_init(src);
-}
-
 enum err queue_admit(uint32_t queue_len, const struct store_write *w)
 {
     REQUIRE(w->n_rows > 0);

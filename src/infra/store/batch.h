@@ -20,9 +20,6 @@ void batch_take_all(struct batch *b, struct list *src);
 /* Gives all writes their outcome. */
 void batch_set_status(struct batch *b, enum err status);
 
-/* Moves everything from src, which becomes empty, to the end of dst. */
-void list_append_all(struct list *dst, struct list *src);
-
 /* ERR_BUSY if a queue of this length has no place for the write (STORE_QUEUE_MAX). */
 MUST_CHECK enum err queue_admit(uint32_t queue_len, const struct store_write *w);
 #endif
