@@ -46,6 +46,8 @@
 #define LOG_AT_EXIT_MS 200
 /* Beside connections: store, log, pipes, the loop. */
 #define DESCRIPTORS_BESIDE 64
+/* Bytes of chance: a log in memory is a new one with each process. */
+#define MEMORY_EPOCH_LEN 8
 
 struct server {
     struct options options;
@@ -60,6 +62,7 @@ struct server {
     struct random_sodium random;
     struct engine *engine;
     struct lmdb_report report; /* of the store's opening */
+    char epoch[API_EPOCH_MAX + 1];
     struct store_thread *store;
     struct app *app;
     struct api *api;
@@ -315,6 +318,22 @@ static void close_store(struct server *s)
         memory_engine_destroy(s->engine);
 }
 
+/* Of the log: with a position it names an event for ever, as another log has another epoch. */
+static void name_epoch(struct server *s)
+{
+    struct lmdb_state state = { 0 };
+    size_t n = sizeof(state.epoch);
+
+    if (is_durable(s)) {
+        lmdb_engine_state(s->engine, &state);
+    } else {
+        n = MEMORY_EPOCH_LEN;
+        random_fill(&s->random.port, state.epoch, n);
+    }
+    for (size_t i = 0; i < n; i++)
+        (void)snprintf(s->epoch + 2 * i, 3, "%02x", state.epoch[i]);
+}
+
 /* ---- the beginning */
 
 static void give_up(struct server *s, int code)
@@ -473,6 +492,7 @@ static void build(struct server *s)
 {
     struct http_config http = { .clock = &s->scheduler.port };
 
+    name_epoch(s);
     s->store = store_thread_create(&s->loop, s->engine, on_store_fatal, s);
     s->app = app_create(&s->options.app, &s->scheduler.port, store_thread_port(s->store),
                         &s->random.port, &s->log.log);
@@ -480,6 +500,7 @@ static void build(struct server *s)
         .app = s->app,
         .log = &s->log.log,
         .version = STR(ORDERLY_VERSION),
+        .epoch = str_of(s->epoch),
         .origins = s->origins,
         .n_origins = options_list(s->options.origins, s->origins, OPTIONS_LIST_MAX),
         .loop_lag = &s->lag.histogram,

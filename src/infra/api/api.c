@@ -11,9 +11,11 @@ struct api *api_create(const struct api_config *config)
     struct api *a = mem_zalloc(sizeof(*a));
 
     REQUIRE(config->app != NULL);
+    REQUIRE(config->epoch.n >= 1 && config->epoch.n <= API_EPOCH_MAX);
     a->config = *config;
     route_table_init(&a->table);
     refusals_init(&a->refusals, app_timers(config->app));
+    streams_init(a);
     return a;
 }
 
@@ -149,15 +151,23 @@ static bool check_access(struct call *c)
 
 static bool check_accept(struct call *c)
 {
-    bool is_text = c->route->answer == ROUTE_TEXT;
+    static const struct {
+        struct str type, subtype;
+        const char *detail;
+    } answers[] = {
+        [ROUTE_JSON] = { { "application", 11 }, { "json", 4 }, "The answer is application/json." },
+        [ROUTE_TEXT] = { { "text", 4 }, { "plain", 5 }, "The answer is text/plain." },
+        [ROUTE_STREAM] = { { "text", 4 },
+                           { "event-stream", 12 },
+                           "The answer is text/event-stream." },
+    };
+    enum route_answer answer = c->route->answer;
     struct str accept;
 
     if (!call_header_list(c, "Accept", &accept) ||
-        field_accepts(accept, is_text ? STR("text") : STR("application"),
-                      is_text ? STR("plain") : STR("json")))
+        field_accepts(accept, answers[answer].type, answers[answer].subtype))
         return true;
-    call_problem(c, 406, "not_acceptable",
-                 is_text ? "The answer is text/plain." : "The answer is application/json.");
+    call_problem(c, 406, "not_acceptable", answers[answer].detail);
     return false;
 }
 

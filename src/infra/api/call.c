@@ -181,6 +181,23 @@ unsigned call_limit(const struct call *c, struct json_in *in)
     return 0;
 }
 
+enum call_place call_position(const struct call *c, struct str value, uint64_t *position)
+{
+    struct str epoch;
+
+    if (!field_position(value, &epoch, position))
+        return PLACE_INVALID;
+    if (epoch.n && !str_eq(epoch, c->api->config.epoch))
+        return PLACE_ELSEWHERE;
+    return *position <= app_event_log(c->app)->durable_position ? PLACE_FINE : PLACE_ELSEWHERE;
+}
+
+void call_restored(struct call *c)
+{
+    call_problem(c, 410, "log_restored",
+                 "The position is of another log than this one, or ahead of it.");
+}
+
 bool call_header(const struct call *c, const char *name, struct str *value)
 {
     return http_request_header(c->req, str_of(name), value);

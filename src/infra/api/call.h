@@ -71,6 +71,10 @@ bool call_param(const struct call *c, const char *name, struct str *value);
 void call_fault(struct json_in *in, const char *name, const char *detail);
 void call_fault_header(struct json_in *in, const char *name, const char *detail);
 unsigned call_limit(const struct call *c, struct json_in *in);
+enum call_place { PLACE_FINE, PLACE_INVALID, PLACE_ELSEWHERE };
+/* The value of a parameter or a field as a place in this log; ELSEWHERE: in another one, or ahead. */
+enum call_place call_position(const struct call *c, struct str value, uint64_t *position);
+void call_restored(struct call *c); /* the answer to ELSEWHERE */
 bool call_header(const struct call *c, const char *name, struct str *value);
 /* All lines of a field whose value is a list, as one (RFC 9110 §5.3). */
 bool call_header_list(const struct call *c, const char *name, struct str *value);

@@ -1,5 +1,6 @@
 #include "fields.h"
 #include "orderly/base/arena.h"
+#include "orderly/infra/api/api.h"
 
 bool field_next_item(struct str *rest, struct str *item)
 {
@@ -296,4 +297,21 @@ bool field_duration(struct str value, int64_t max_ms, int64_t *ms)
         return true;
     }
     return false;
+}
+
+/* ---- positions ------------------------------------------------------------------------------- */
+
+bool field_position(struct str value, struct str *epoch, uint64_t *position)
+{
+    const char *dot = value.n ? memchr(value.p, '.', value.n) : NULL;
+    bool is_zero;
+
+    *epoch = STR_NONE;
+    if (dot) {
+        *epoch = (struct str){ value.p, (size_t)(dot - value.p) };
+        value = (struct str){ dot + 1, value.n - epoch->n - 1 };
+        if (epoch->n == 0 || epoch->n > API_EPOCH_MAX || !is_hex(*epoch, &is_zero))
+            return false;
+    }
+    return str_to_u64(value, position);
 }

@@ -24,6 +24,10 @@ bool field_if_match(struct str value, struct command *c);
 /* If-None-Match against one of our tags (a number); weak comparison. */
 bool field_none_match_hits(struct str value, uint64_t tag);
 
+/* A place in the log as streams name it: `<epoch>.<position>`, or a position alone (epoch->n == 0).
+ * The epoch is 1..API_EPOCH_MAX hexadecimal digits, lower case. */
+bool field_position(struct str value, struct str *epoch, uint64_t *position);
+
 /* `10s`, `500ms`, `15m`, `2h`, plain seconds. False: none of these, or beyond max. */
 bool field_duration(struct str value, int64_t max_ms, int64_t *ms);
 #endif

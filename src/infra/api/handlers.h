@@ -35,6 +35,10 @@ void messages_list(struct call *c);
 void dead_letters_list_all(struct call *c);
 void dead_letters_get_one(struct call *c);
 
+/* streams.c */
+void events_stream(struct call *c);
+void messages_stream(struct call *c);
+
 /* products.c */
 void products_add(struct call *c);
 void products_get(struct call *c);

@@ -2,6 +2,7 @@
  * that the loop only sends what is ready. */
 #include "call.h"
 #include "fields.h"
+#include "filters.h"
 #include "handlers.h"
 #include "orderly/app/event_codec.h"
 #include "orderly/app/lanes.h"
@@ -329,45 +330,19 @@ static enum err run_messages(struct list_job *job, const struct store_view *v)
     return run_event_list(job, v, render_message);
 }
 
-/* A lane by one of its names; two lanes that differ have nothing in common. */
-static void param_lane(struct call *c, struct json_in *in, const char *name, struct event_query *q,
-                       bool *is_empty)
-{
-    struct str text;
-    struct text_id id;
-    struct lane_id lane;
-
-    if (!call_param(c, name, &text))
-        return;
-    if (!text_id_parse(text, &id)) {
-        call_fault(in, name, "must be 1 to 64 characters of A-Z a-z 0-9 . _ : -");
-        return;
-    }
-    lane = lane_of_correlation(text);
-    if (q->has_lane && !uuid_eq(q->lane.u, lane.u))
-        *is_empty = true;
-    q->has_lane = true;
-    q->lane = lane;
-}
-
 /* False: the position is ahead of the log, so the log is another one than the reader knows. */
 static bool parse_position(struct call *c, struct json_in *in, struct event_query *q)
 {
     struct str text;
+    enum call_place place;
 
     q->limit = call_limit(c, in);
     if (!param_after(c, in, &text))
         return true;
-    if (!str_to_u64(text, &q->after)) {
+    place = call_position(c, text, &q->after);
+    if (place == PLACE_INVALID)
         fault_after(in);
-        return true;
-    }
-    return q->after <= app_event_log(c->app)->durable_position;
-}
-
-static void send_restored(struct call *c)
-{
-    call_problem(c, 410, "log_restored", "The position is ahead of the log.");
+    return place != PLACE_ELSEWHERE;
 }
 
 void events_list(struct call *c)
@@ -375,31 +350,13 @@ void events_list(struct call *c)
     struct list_job *job = list_job_create(c, run_events, NULL);
     struct json_in in = { .arena = &c->req->arena };
     struct event_query *q = &job->q.events;
-    enum event_type type;
-    struct str text;
-    struct text_id id;
-    bool is_empty = false, is_known = parse_position(c, &in, q);
+    bool is_known = parse_position(c, &in, q);
+    bool is_empty = !filter_events(c, &in, q);
 
-    if (call_param(c, "eventType", &text)) {
-        if (event_type_parse(text, &type)) {
-            q->has_types = true;
-            q->types[type] = true;
-        } else {
-            call_fault(&in, "eventType", "is no type of event");
-        }
-    }
-    if (call_param(c, "aggregateId", &text)) {
-        if (text_id_parse(text, &id))
-            q->aggregate_id = text;
-        else
-            call_fault(&in, "aggregateId", "must be 1 to 64 characters of A-Z a-z 0-9 . _ : -");
-    }
-    param_lane(c, &in, "orderId", q, &is_empty);
-    param_lane(c, &in, "correlationId", q, &is_empty);
     if (in.n_faults) {
         call_refuse(c, &in);
     } else if (!is_known) {
-        send_restored(c);
+        call_restored(c);
     } else if (is_empty) {
         JSON_LITERAL(call_out(c), "{\"data\":[],\"nextCursor\":null}");
         call_send_out(c, 200, NULL);
@@ -413,15 +370,13 @@ void messages_list(struct call *c)
     struct list_job *job = list_job_create(c, run_messages, NULL);
     struct json_in in = { .arena = &c->req->arena };
     struct event_query *q = &job->q.events;
-    struct str topic;
     bool is_known = parse_position(c, &in, q);
 
-    if (!event_query_set_topics(q, call_param(c, "topic", &topic) ? topic : STR("*")))
-        call_fault(&in, "topic", "must be a topic such as order.placed, order.* or *");
+    filter_messages(c, &in, q);
     if (in.n_faults)
         call_refuse(c, &in);
     else if (!is_known)
-        send_restored(c);
+        call_restored(c);
     else
         list_job_start(job);
 }

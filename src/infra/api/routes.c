@@ -15,7 +15,8 @@
     }
 
 /* A command's place in a path comes after its resource, so no pattern hides another
- * but for /orders/checkout, which is a POST where /orders/{id} is not. */
+ * but for /orders/checkout, which is a POST where /orders/{id} is not, and for the streams, whose
+ * name is no event's id and no topic. */
 const struct route routes[] = {
     ROUTE(POST, "/carts", SHOP, carts_create),
     ROUTE(GET, "/carts/{id}", SHOP, carts_get),
@@ -48,7 +49,11 @@ const struct route routes[] = {
     ROUTE(GET, "/events", OPERATOR, events_list,
           .query = " eventType aggregateId orderId correlationId after cursor limit "),
     ROUTE(GET, "/events/{eventId}", OPERATOR, events_get),
+    ROUTE(GET, "/events/stream", OPERATOR, events_stream,
+          .query = " eventType aggregateId orderId correlationId after ", .answer = ROUTE_STREAM),
     ROUTE(GET, "/messages", CONTEXT, messages_list, .query = " topic after cursor limit "),
+    ROUTE(GET, "/messages/stream", CONTEXT, messages_stream, .query = " topic after ",
+          .answer = ROUTE_STREAM),
     ROUTE(POST, "/messages/{topic}", CONTEXT, messages_receive, .body_max = ROUTE_MESSAGE_BODY_MAX,
           .is_new_work = true),
 

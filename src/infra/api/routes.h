@@ -13,7 +13,7 @@
 
 struct call;
 
-enum route_answer { ROUTE_JSON, ROUTE_TEXT };
+enum route_answer { ROUTE_JSON, ROUTE_TEXT, ROUTE_STREAM };
 
 struct route {
     enum http_method method; /* GET answers HEAD too */

@@ -238,6 +238,26 @@ static void write_refused(struct buf *b, const struct metrics *m)
                     m->refused[i]);
 }
 
+static void write_feed(struct buf *b, const struct feed *fd)
+{
+    static const char *const kinds[FEED_KINDS] = {
+        [FEED_EVENTS] = "kind=\"events\"",
+        [FEED_MESSAGES] = "kind=\"messages\"",
+    };
+
+    metrics_head(b, "stream_clients", "gauge", "Clients that follow the log.");
+    for (unsigned k = 0; k < FEED_KINDS; k++)
+        metrics_u64(b, "stream_clients", kinds[k], fd->n_by_kind[k]);
+    metrics_head(b, "stream_overflows_total", "counter",
+                 "Clients cut off as they read too slowly.");
+    for (unsigned k = 0; k < FEED_KINDS; k++)
+        metrics_u64(b, "stream_overflows_total", kinds[k], fd->overflows[k]);
+    metrics_head(b, "stream_frames_total", "counter", "Events and messages sent to them.");
+    metrics_u64(b, "stream_frames_total", "", fd->frames_sent);
+    metrics_head(b, "stream_pages_total", "counter", "Pages of the log read for them.");
+    metrics_u64(b, "stream_pages_total", "", fd->pages_read);
+}
+
 void metrics_write_app(struct buf *b, struct app *app)
 {
     struct metrics *m = app_metrics_mut(app);
@@ -250,6 +270,7 @@ void metrics_write_app(struct buf *b, struct app *app)
     write_refused(b, m);
     metrics_head(b, "idempotency_entries", "gauge", "Idempotency keys and message ids kept.");
     metrics_u64(b, "idempotency_entries", "", app_idempotency_entries(app));
+    write_feed(b, app_feed(app));
     metrics_head(b, "waiters", "gauge", "Requests that wait for an order to change.");
     metrics_u64(b, "waiters", "", app_waiters(app));
 }

@@ -47,6 +47,8 @@ static const struct option keeping[] = {
       .least = 1 << 20, .most = 1ULL << 40, AT(app.cache_bytes_max) },
     { "products_max", "N", "products in the catalogue; more are refused", .type = OPTION_COUNT,
       .least = 1, .most = 10000000, AT(app.products_max) },
+    { "stream_clients_max", "N", "clients that follow events or messages; beyond: 503",
+      .type = OPTION_COUNT, .least = 1, .most = 1000000, AT(app.followers_max) },
 };
 
 /* The currencies stand before the amounts that are read with them. */

@@ -15,10 +15,13 @@
 
 struct api;
 
+#define API_EPOCH_MAX 32
+
 struct api_config {
     struct app *app;    /* borrowed */
     struct log *log;    /* borrowed; counts of refused tokens, never tokens */
     struct str version; /* borrowed; for build_info */
+    struct str epoch;   /* borrowed; of the log: 1..API_EPOCH_MAX hexadecimal digits, lower case */
     /* Origins (scheme://host[:port]) beside the server's own whose pages may send unsafe requests. */
     const struct str *origins; /* borrowed */
     unsigned n_origins;

@@ -48,8 +48,10 @@ static inline void api_fixture_init_bounded(struct api_fixture *f, const struct 
         app_fixture_init_bounded(&f->app, config, events_max);
     else
         app_fixture_init(&f->app, config);
-    f->api = api_create(
-        &(struct api_config){ .app = f->app.app, .log = &f->app.log.log, .version = STR("1.2.3") });
+    f->api = api_create(&(struct api_config){ .app = f->app.app,
+                                              .log = &f->app.log.log,
+                                              .version = STR("1.2.3"),
+                                              .epoch = STR("0123456789abcdef") });
     memset(&http, 0, sizeof(http));
     http_limits_set_defaults(&http.limits);
     http.handler = api_handler(f->api);
