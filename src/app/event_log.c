@@ -228,7 +228,6 @@ static void append_finish(struct append *a)
     if (a->status == ERR_OK) {
         if (a->last_position)
             log->durable_position = a->last_position;
-        histogram_add(&log->metrics->commit_duration, us);
         for (unsigned i = 0; i < n; i++) {
             log->metrics->events_appended[messages[i]->event.type]++;
             histogram_add(&log->metrics->publish_accepted, us);

@@ -137,6 +137,8 @@ void order_became(struct app *app, struct dossier *d, struct order *next)
     if (d->order)
         counts[d->order->status]--;
     counts[next->status]++;
+    refund_totals_take_off(&app->metrics.refunds_due, d->order);
+    refund_totals_add(&app->metrics.refunds_due, next);
     if (order_has_open_deadline(next) && !d->order)
         deadlines_note(app, next->body->payment_deadline_ms);
     dossier_set_order(d, next);

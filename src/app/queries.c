@@ -5,6 +5,7 @@
 #include "orderly/app/queries.h"
 #include "orderly/app/event_codec.h"
 #include "orderly/app/lanes.h"
+#include "orderly/app/refund_totals.h"
 #include "orderly/app/snapshot_codec.h"
 #include "orderly/base/bytes.h"
 
@@ -178,37 +179,16 @@ void order_page_deinit(struct order_page *page)
 
 /* ---- refunds --------------------------------------------------------------------------------- */
 
-static void add_refunds(const struct order *o, struct refunds_due out[REFUNDS_DUE_MAX], unsigned *n)
-{
-    for (unsigned i = 0; i < o->n_effects; i++) {
-        const struct order_effect *e = &o->effects[i];
-        unsigned at = 0;
-
-        if (e->kind != EFFECT_PAYMENT || e->due != DUE_OPEN)
-            continue;
-        while (at < *n && !currency_eq(out[at].currency, e->currency))
-            at++;
-        if (at == REFUNDS_DUE_MAX)
-            continue;
-        if (at == *n)
-            out[(*n)++] = (struct refunds_due){ .currency = e->currency };
-        out[at].amount += e->amount;
-        out[at].payments++;
-    }
-}
-
-enum err query_refunds_due(const struct store_view *v, struct refunds_due out[REFUNDS_DUE_MAX],
-                           unsigned *n)
+enum err query_refunds_due(const struct store_view *v, struct refund_totals *out)
 {
     struct order_query q = { .refund_due = true };
     struct order_walk walk;
     struct arena arena; /* of one order at a time, since there may be many */
     enum err e = ERR_OK;
 
-    *n = 0;
     arena_init(&arena, NULL, 0);
     order_walk_init(&walk, &q);
-    for (bool is_first = true; e == ERR_OK && !v->ops->is_late(v); is_first = false) {
+    for (bool is_first = true; e == ERR_OK; is_first = false) {
         struct order_id id;
         struct order *order = NULL;
 
@@ -216,8 +196,8 @@ enum err query_refunds_due(const struct store_view *v, struct refunds_due out[RE
         e = order_walk_next(&walk, is_first, v, &arena, &id);
         if (e == ERR_OK)
             e = look_at_order(v, &arena, &q, id, &order);
-        if (e == ERR_OK && order)
-            add_refunds(order, out, n);
+        if (e == ERR_OK)
+            refund_totals_add(out, order);
         order_destroy(order);
     }
     arena_deinit(&arena);

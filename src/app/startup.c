@@ -9,6 +9,7 @@
 #include "app_private.h"
 #include "orderly/app/dead_letters.h"
 #include "orderly/app/event_codec.h"
+#include "orderly/app/queries.h"
 #include "orderly/app/settings_codec.h"
 #include "orderly/app/snapshot_codec.h"
 #include "orderly/base/bytes.h"
@@ -44,6 +45,7 @@ struct startup {
     struct simulators simulators;
     bool has_setting[SIMULATOR_COUNT];
     struct order_counts counts;
+    struct refund_totals refunds_due;
     struct map causes, *handled;
     int64_t next_deadline_ms;
 };
@@ -402,6 +404,8 @@ static void startup_run(struct store_read *r, const struct store_view *v)
     if (err == ERR_OK)
         err = startup_counts(s, v);
     if (err == ERR_OK)
+        err = query_refunds_due(v, &s->refunds_due);
+    if (err == ERR_OK)
         err = startup_events(s, v);
     if (err == ERR_OK)
         err = startup_deadline(s, v);
@@ -426,6 +430,7 @@ static void startup_hand_over(struct startup *s)
 
     startup_recover_log(s);
     app->simulators = s->simulators;
+    app->metrics.refunds_due = s->refunds_due;
     for (unsigned i = 0; i < SIMULATOR_COUNT; i++)
         app->has_setting[i] = s->has_setting[i];
     for (unsigned f = 0; f < FLOW_COUNT; f++)

@@ -1,6 +1,7 @@
 /* Counters of the app; plain numbers that an adapter prints. Thread: loop. */
 #ifndef ORDERLY_APP_METRICS_H
 #define ORDERLY_APP_METRICS_H
+#include "orderly/app/refund_totals.h"
 #include "orderly/domain/event.h"
 #include "orderly/domain/flow.h"
 #include <stdint.h>
@@ -37,13 +38,13 @@ enum refused {
 
 struct metrics {
     uint64_t events_appended[EVENT_TYPE_COUNT];
-    struct histogram commit_duration;  /* handed over -> letter worked off */
     struct histogram publish_accepted; /* event handed to the log -> durable */
     struct histogram publish_handled;  /* event handed to the log -> handed to a handler */
     struct histogram handler_duration[SUBSCRIPTION_COUNT];
     uint64_t handler_failures[SUBSCRIPTION_COUNT][FAILURE_KIND_COUNT];
     uint64_t dead_letters_open[SUBSCRIPTION_COUNT];
     int64_t orders[FLOW_COUNT][ORDER_STATUS_COUNT]; /* that are in the status now */
+    struct refund_totals refunds_due;
     uint64_t unasked_refunds, unasked_releases;
     uint64_t refused[REFUSED_COUNT];
     uint64_t commits, commit_events;

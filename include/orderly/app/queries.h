@@ -41,15 +41,9 @@ MUST_CHECK enum err query_orders(const struct store_view *v, struct arena *a,
                                  const struct order_query *q, struct order_page *out);
 void order_page_deinit(struct order_page *page); /* also after an error */
 
-/* The money that is due back, for the metrics. Where it is late it is what was found so far. */
-struct refunds_due {
-    struct currency currency;
-    int64_t amount; /* minor units */
-    unsigned payments;
-};
-#define REFUNDS_DUE_MAX 64 /* currencies; more are not told apart, but left out */
-MUST_CHECK enum err query_refunds_due(const struct store_view *v,
-                                      struct refunds_due out[REFUNDS_DUE_MAX], unsigned *n);
+/* Adds the money that is due back, of all orders, however long that takes: for a start. */
+struct refund_totals;
+MUST_CHECK enum err query_refunds_due(const struct store_view *v, struct refund_totals *out);
 
 /* ---- products, by sku ------------------------------------------------------------------------ */
 

@@ -8,6 +8,7 @@
  * (no threads, driven by a test). */
 #ifndef ORDERLY_APP_STORE_H
 #define ORDERLY_APP_STORE_H
+#include "orderly/app/metrics.h"
 #include "orderly/base/arena.h"
 #include "orderly/base/err.h"
 #include "orderly/base/list.h"
@@ -116,7 +117,18 @@ struct store_stats {
     uint32_t waiting;       /* writes handed over and not yet back */
     uint32_t commit_us_last, batch_events_last;
     double free_ratio; /* of the disk; 1.0 in memory */
+    /* Of the commits whose letters were opened; loop thread only, as long as the store is. */
+    const struct commit_stats *opened;
 };
+
+/* How long commits took, and how many events they had: at most 1, 2, 4 … 2048, and more. */
+#define COMMIT_SIZES 13
+struct commit_stats {
+    struct histogram duration; /* of the engine's work, the fsync included */
+    uint64_t by_size[COMMIT_SIZES];
+    uint64_t events;
+};
+void commit_stats_add(struct commit_stats *s, int64_t us, uint32_t n_events);
 
 struct store;
 struct store_ops {

@@ -1,7 +1,6 @@
 /* Alive, ready, and in numbers. */
 #include "api_private.h"
 #include "handlers.h"
-#include "orderly/app/queries.h"
 #include "orderly/infra/observe/metrics_text.h"
 #include <stdio.h>
 
@@ -161,62 +160,10 @@ void api_write_metrics(struct api *a, struct buf *b)
     metrics_write_process(b);
 }
 
-/* Money due back is counted by whoever asks: it is in the store, and there is little of it. */
-struct metrics_job {
-    struct call *call;
-    struct store_read read;
-    struct refunds_due due[REFUNDS_DUE_MAX];
-    unsigned n_due;
-    enum err status;
-};
-
-static void write_refunds(const struct metrics_job *job, struct buf *b)
+void health_metrics(struct call *c)
 {
-    char labels[LABELS_MAX], amount[MONEY_TEXT_MAX];
-
-    metrics_head(b, "refunds_due", "gauge", "Money that is due back, in its currency.");
-    for (unsigned i = 0; i < job->n_due; i++) {
-        size_t n = money_to_text(job->due[i].amount, job->due[i].currency, amount);
-
-        snprintf(labels, sizeof(labels), "currency=\"%s\"", job->due[i].currency.code);
-        buf_printf(b, "orderly_refunds_due{%s} %.*s\n", labels, (int)n, amount);
-    }
-}
-
-static void metrics_job_send(struct metrics_job *job)
-{
-    struct call *c = job->call;
     struct json_out *o = call_out(c);
 
     api_write_metrics(c->api, &o->buf);
-    if (job->status == ERR_OK)
-        write_refunds(job, &o->buf);
     call_send(c, 200, STR("text/plain; version=0.0.4; charset=utf-8"), buf_str(&o->buf), NULL);
-}
-
-static void metrics_job_run(struct store_read *read, const struct store_view *v)
-{
-    struct metrics_job *job = container_of(read, struct metrics_job, read);
-
-    job->status = query_refunds_due(v, job->due, &job->n_due);
-}
-
-static void metrics_job_done(struct store_read *read)
-{
-    metrics_job_send(container_of(read, struct metrics_job, read));
-}
-
-void health_metrics(struct call *c)
-{
-    struct metrics_job *job = arena_zalloc(&c->req->arena, sizeof(*job));
-    enum err e;
-
-    job->call = c;
-    job->read.run = metrics_job_run;
-    job->read.done = metrics_job_done;
-    e = store_read_start(app_store(c->app), &job->read);
-    if (e == ERR_OK)
-        return;      /* the job is the reader's now */
-    job->status = e; /* too busy to count, but not to say so */
-    metrics_job_send(job);
 }

@@ -97,20 +97,32 @@ static void write_events(struct buf *b, const struct metrics *m)
     }
 }
 
+/* Its bounds are numbers of events. */
+static void write_batches(struct buf *b, const struct commit_stats *s)
+{
+    uint64_t below = 0;
+
+    metrics_head(b, "commit_batch_events", "histogram", "Events in a commit.");
+    for (unsigned i = 0; i < COMMIT_SIZES - 1; i++) {
+        below += s->by_size[i];
+        buf_printf(b, "orderly_commit_batch_events_bucket{le=\"%u\"} %" PRIu64 "\n", 1u << i,
+                   below);
+    }
+    below += s->by_size[COMMIT_SIZES - 1];
+    buf_printf(b, "orderly_commit_batch_events_bucket{le=\"+Inf\"} %" PRIu64 "\n", below);
+    metrics_u64(b, "commit_batch_events_sum", "", s->events);
+    metrics_u64(b, "commit_batch_events_count", "", below);
+}
+
 static void write_commits(struct buf *b, struct metrics *m, struct app *app)
 {
     struct store_stats stats = { .events = 0 };
 
     app_store(app)->ops->stats(app_store(app), &stats);
     metrics_head(b, "commit_duration_seconds", "histogram",
-                 "From handing a group over to the store until its letter is worked off.");
-    metrics_histogram(b, "commit_duration_seconds", "", &m->commit_duration);
-    metrics_head(b, "commit_batch_events", "gauge", "Events in the last commit.");
-    metrics_u64(b, "commit_batch_events", "", stats.batch_events_last);
-    metrics_head(b, "commits_total", "counter", "Commits of the store.");
-    metrics_u64(b, "commits_total", "", stats.commits);
-    metrics_head(b, "commit_events_total", "counter", "Events in those commits.");
-    metrics_u64(b, "commit_events_total", "", stats.commit_events);
+                 "A commit of the store: writing and making durable.");
+    metrics_histogram(b, "commit_duration_seconds", "", &stats.opened->duration);
+    write_batches(b, stats.opened);
     metrics_head(b, "store_bytes", "gauge", "What the store takes on disk, or in memory.");
     metrics_u64(b, "store_bytes", "", stats.bytes);
     metrics_head(b, "store_events", "gauge", "Events in the log.");
@@ -202,6 +214,29 @@ static void write_subscriptions(struct buf *b, const struct metrics *m, struct a
         metrics_u64(b, "dead_letters", subscription_label(labels, i), m->dead_letters_open[i]);
 }
 
+static bool flow_has(const struct flow *f, enum order_status s)
+{
+    bool has = f->start == s;
+
+    for (unsigned i = 0; i < f->n_rows; i++)
+        has |= f->rows[i].to == s;
+    return has;
+}
+
+/* A currency stays where nothing is due in it any more. */
+static void write_refunds(struct buf *b, const struct refund_totals *t)
+{
+    char labels[LABELS_MAX], amount[MONEY_TEXT_MAX];
+
+    metrics_head(b, "refunds_due", "gauge", "Money that is due back, in its currency.");
+    for (unsigned i = 0; i < t->n; i++) {
+        size_t n = money_to_text(t->list[i].amount, t->list[i].currency, amount);
+
+        buf_printf(b, "orderly_refunds_due{%s} %.*s\n",
+                   labels_of(labels, "currency=\"%s\"", t->list[i].currency.code), (int)n, amount);
+    }
+}
+
 static void write_orders(struct buf *b, const struct metrics *m)
 {
     char labels[LABELS_MAX];
@@ -211,7 +246,7 @@ static void write_orders(struct buf *b, const struct metrics *m)
         for (unsigned s = ORDER_NONE + 1; s < ORDER_STATUS_COUNT; s++) {
             struct str status = order_status_name((enum order_status)s);
 
-            if (m->orders[f][s])
+            if (flow_has(flow_of((enum flow_id)f), (enum order_status)s))
                 metrics_double(b, "orders_total",
                                labels_of(labels, "flow=\"%s\",status=\"" STR_FMT "\"",
                                          flow_of((enum flow_id)f)->name, STR_ARG(status)),
@@ -267,6 +302,7 @@ void metrics_write_app(struct buf *b, struct app *app)
     write_handlers(b, m);
     write_subscriptions(b, m, app);
     write_orders(b, m);
+    write_refunds(b, &m->refunds_due);
     write_refused(b, m);
     metrics_head(b, "idempotency_entries", "gauge", "Idempotency keys and message ids kept.");
     metrics_u64(b, "idempotency_entries", "", app_idempotency_entries(app));

@@ -32,6 +32,7 @@ struct letter {
     struct list link;
     struct batch batch;
     enum err status;
+    int64_t took_us;
 };
 
 struct store_thread {
@@ -47,6 +48,7 @@ struct store_thread {
     struct mailbox completed;
     struct list handed; /* writes of this turn */
     uint32_t in_flight; /* writes that were taken and are not back */
+    struct commit_stats opened;
     struct list reads_waiting;
     uint32_t n_reads; /* waiting and running */
     struct read_slot slots[READS_RUNNING_MAX];
@@ -96,8 +98,10 @@ static bool writer_take(struct store_thread *s, struct list *mine)
     return has_work;
 }
 
-static void writer_note_outcome(struct store_thread *s, const struct letter *letter, int64_t us)
+static void writer_note_outcome(struct store_thread *s, const struct letter *letter)
 {
+    int64_t us = letter->took_us;
+
     uv_mutex_lock(&s->lock);
     if (letter->status == ERR_OK) {
         s->commits++;
@@ -120,7 +124,8 @@ static enum err writer_commit(struct store_thread *s, struct list *mine)
     batch_init(&letter->batch);
     batch_take(&letter->batch, mine);
     status = letter->status = s->engine->ops->apply(s->engine, &letter->batch.writes);
-    writer_note_outcome(s, letter, now_us() - began_us);
+    letter->took_us = now_us() - began_us;
+    writer_note_outcome(s, letter);
     if (status != ERR_OK)
         batch_take_all(&letter->batch, mine);
     batch_set_status(&letter->batch, status);
@@ -209,6 +214,8 @@ static void thread_open_letter(struct store_thread *s, struct letter *letter)
     enum err status = letter->status;
 
     list_take_all(&batch.writes, &letter->batch.writes);
+    if (status == ERR_OK)
+        commit_stats_add(&s->opened, letter->took_us, batch.n_events);
     mem_free(letter);
     if (status != ERR_OK && status != ERR_FULL) {
         s->is_broken = true;
@@ -296,7 +303,7 @@ static void thread_stats(struct store *port, struct store_stats *out)
 {
     struct store_thread *s = thread_of(port);
 
-    *out = (struct store_stats){ .waiting = s->in_flight };
+    *out = (struct store_stats){ .waiting = s->in_flight, .opened = &s->opened };
     s->engine->ops->stats(s->engine, out);
     uv_mutex_lock(&s->lock);
     out->commits = s->commits;

@@ -43,6 +43,7 @@ static void virtual_stats(struct store *port, struct store_stats *out)
         .commits = s->commits,
         .commit_events = s->commit_events,
         .batch_events_last = s->batch_events_last,
+        .opened = &s->opened,
     };
     s->engine->ops->stats(s->engine, out);
 }
@@ -94,6 +95,7 @@ static enum err virtual_commit(struct store_virtual *s, struct batch *b)
         s->commits++;
         s->commit_events += b->n_events;
         s->batch_events_last = b->n_events;
+        commit_stats_add(&s->opened, 0, b->n_events);
     }
     return status;
 }

@@ -211,6 +211,38 @@ static void a_product_keeps_its_version_over_a_crash(void **state)
     assert_int_equal(the_stock(f, "WIDGET-001").on_hand, 100);
 }
 
+static void money_that_is_due_back_is_known_after_a_crash(void **state)
+{
+    struct app_fixture *f = *state;
+    struct simulators s = *app_simulators(f->app);
+    const struct refund_totals *due;
+    char payment[16];
+
+    s.payments.mode = PAYMENTS_WAIT;
+    assert_int_equal(set_simulators(f, SIMULATOR_PAYMENTS, &s), REPLY_OK);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(an_order(f, "WIDGET-001", 1), REPLY_CREATED);
+        app_fixture_pass_ms(f, 1000);
+        snprintf(payment, sizeof(payment), "cash-%u", i);
+        assert_int_equal(do_order(f, ORDER_INPUT_MARK_PAID, payment), REPLY_OK);
+        assert_int_equal(do_order(f, ORDER_INPUT_CANCEL, "no"), REPLY_OK);
+        app_fixture_pass_ms(f, 1000);
+    }
+    due = &app_metrics(f->app)->refunds_due;
+    assert_int_equal(due->n, 1);
+    assert_int_equal(due->list[0].amount, 3 * 1999);
+    assert_int_equal(due->list[0].payments, 3);
+    app_fixture_crash(f);
+    due = &app_metrics(f->app)->refunds_due;
+    assert_int_equal(due->n, 1);
+    assert_int_equal(due->list[0].amount, 3 * 1999);
+    assert_int_equal(due->list[0].payments, 3);
+    assert_int_equal(a_message(f, EVENT_PAYMENT_REFUNDED, "m-1", payment, "19.99"), REPLY_ACCEPTED);
+    app_fixture_pass_ms(f, 1000);
+    assert_int_equal(due->list[0].amount, 2 * 1999);
+    assert_int_equal(due->list[0].payments, 2);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -223,6 +255,7 @@ int main(void)
         T(stored_answers_and_message_ids_survive),
         T(event_ids_go_on_where_they_were_when_the_clock_was_set_back),
         T(a_product_keeps_its_version_over_a_crash),
+        T(money_that_is_due_back_is_known_after_a_crash),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,7 +21,8 @@ struct store_virtual {
     uint32_t n_writes, n_reads;
     uint64_t commits, commit_events;
     uint32_t batch_events_last;
-    uint32_t fail_in; /* 0: none; 1: the next write fails */
+    struct commit_stats opened; /* their durations are 0 */
+    uint32_t fail_in;           /* 0: none; 1: the next write fails */
     enum err fail_with;
     bool is_broken;
 };

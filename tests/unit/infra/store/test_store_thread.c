@@ -234,6 +234,11 @@ static void store_thread__takes_everything_that_waits_into_the_next_batch(void *
     assert_int_equal(stats.commits, 1 + 3); /* 1, then 2048, 2048, 904 */
     assert_int_equal(stats.commit_events, 5001);
     assert_int_equal(stats.batch_events_last, 904);
+    assert_int_equal(stats.opened->duration.n, 4);
+    assert_int_equal(stats.opened->events, 5001);
+    assert_int_equal(stats.opened->by_size[0], 1);
+    assert_int_equal(stats.opened->by_size[10], 1);
+    assert_int_equal(stats.opened->by_size[11], 2);
     assert_true(d->n_calls <= 4); /* one letter a batch */
     desk_close(d);
 }
