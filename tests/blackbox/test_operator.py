@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from client import eventually
+from client import Raw, eventually
 from conftest import BINARY, FAST, Server, clean_environment
 from shop import (add_product, cancel, checkout, place, publish, simulate, wait_for, wait_order)
 
@@ -269,6 +269,15 @@ def test_what_is_no_store_is_65(tmp_path):
     (tmp_path / "data.mdb").write_bytes(b"no store\n" * 2000)
     done = run("events", "--data", str(tmp_path), code=65)
     assert re.fullmatch(r"orderly: \S+/data.mdb can't be opened: .+\n", done.err), done.err
+
+
+def test_a_store_whose_last_write_failed_is_shown_with_a_warning(history, tmp_path):
+    run("backup", str(tmp_path / "data"), "--data", history.data)
+    (tmp_path / "data" / "needs-check").touch()
+    done = run("events", "--data", "data", cwd=tmp_path)
+    assert done.out == quiet("events", "--data", history.data)
+    assert done.err == ("orderly: data: a write failed, so what it shows may not be on the disk; "
+                        "the next start of a server checks it\n")
 
 
 # ---- events
@@ -611,6 +620,15 @@ def test_backup_says_when_others_may_read_it(history, tmp_path):
                         "(mode 755, should be 700)\n")
 
 
+def epoch_of(server):
+    """Of the log that it serves, by the first line of a stream."""
+    with Raw(server) as stream:
+        stream.send(f"GET /events/stream HTTP/1.1\r\nHost: {server.host}\r\n\r\n")
+        while not (found := re.search(rb": from ([0-9a-f]{32})\.", stream.buffer)):
+            assert stream._more()
+    return found[1].decode()
+
+
 def test_a_server_goes_on_from_a_backup_that_was_made_under_load(start, tmp_path):
     server = start(*FAST)
     orders, ends = [], threading.Event()
@@ -634,17 +652,22 @@ def test_a_server_goes_on_from_a_backup_that_was_made_under_load(start, tmp_path
         for thread in threads:
             thread.join()
     position = int(re.search(r"position (\d+)", out)[1])
+    epoch = epoch_of(server)
 
     copy = start(*FAST, "--data", str(tmp_path / "copy"))
     assert f"a new epoch begins behind position {position}" in copy.log()
+    assert epoch_of(copy) != epoch
     with copy.client() as client:
+        client.get(f"/events/stream?after={epoch}.{position}").problem(410, "log_restored")
         for id in known:
             wait_for(client, id, "SHIPPED")
         client.get(f"/orders/{orders[-1]}").problem(404, "not_found")
         new = place(client)["orderId"]
         wait_for(client, new, "SHIPPED")
     copy.stop()
-    start(*FAST, "--data", str(tmp_path / "copy")).stop()  # once only
+    again = start(*FAST, "--data", str(tmp_path / "copy"))
+    assert "new epoch" not in again.log()
+    again.stop()
     events = [json.loads(line) for line in
               run("export", "--jsonl", "--data", str(tmp_path / "copy")).out.splitlines()]
     assert [e["position"] for e in events] == list(range(1, len(events) + 1))

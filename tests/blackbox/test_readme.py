@@ -1,12 +1,13 @@
 """The README's commands are run, in their order, against one server; what each prints is what the
 page says, but for ids, times and generated numbers."""
+import os
 import re
 import subprocess
 
 import pytest
 
 from client import eventually
-from conftest import ROOT
+from conftest import BINARY, ROOT, clean_environment
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -27,11 +28,13 @@ def page():
 
 
 class Shell:
-    """One shell for all commands, so that variables live on."""
+    """One shell for all commands, so that variables live on; with the program on its path."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, data):
+        path = f"{os.path.dirname(os.path.abspath(BINARY))}:{os.environ['PATH']}"
         self.process = subprocess.Popen(["sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, text=True, cwd=folder)
+                                        stderr=subprocess.STDOUT, text=True, cwd=folder,
+                                        env=clean_environment({"PATH": path, "ORDERLY_DATA": data}))
 
     def run(self, commands):
         mark = "-- the end of it --"
@@ -51,7 +54,7 @@ class Shell:
 
 def test_every_command_does_what_the_page_says(start, tmp_path, page):
     server = start("--demo")
-    shell = Shell(tmp_path)
+    shell = Shell(tmp_path, str(server.folder / "data"))
     blocks = BLOCK.findall(page)
     assert len(blocks) >= 6
     try:

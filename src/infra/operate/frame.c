@@ -286,9 +286,13 @@ enum err operate_open(struct operate *op, struct lmdb_report *report)
         .on_broken = on_broken,
         .broken_ctx = op,
     };
+    enum err err;
 
     REQUIRE(!op->engine);
-    return lmdb_engine_open(&config, &op->engine, report);
+    err = lmdb_engine_open(&config, &op->engine, report);
+    if (report->warning[0])
+        operate_complain("%s", report->warning);
+    return err;
 }
 
 struct look {
@@ -319,7 +323,6 @@ static int run_opened(struct operate *op)
 {
     struct lmdb_report report;
     enum err err;
-    int code;
 
     if (operate_is_stopped())
         return 128 + operate_signal();
@@ -330,8 +333,7 @@ static int run_opened(struct operate *op)
         operate_complain("%s", report.why);
         return operate_exit_code(err);
     }
-    code = op->spec->run(op);
-    return code;
+    return op->spec->run(op);
 }
 
 static int code_at_end(struct operate *op, int code)

@@ -123,7 +123,8 @@ int64_t operate_now_us(void); /* monotonic */
 
 /* ---- the store ---- */
 
-/* Opens it as a reader. ERR_NOT_FOUND and the like with a line in report->why. */
+/* Opens it as a reader, and says what there is to warn about. ERR_NOT_FOUND and the like with a line in
+ * report->why. */
 MUST_CHECK enum err operate_open(struct operate *op, struct lmdb_report *report);
 
 /* One look, of at most STORE_READ_MAX_MS if the reader minds is_late: an old one keeps pages from

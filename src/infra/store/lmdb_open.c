@@ -265,7 +265,15 @@ static enum err open_all(struct lmdb_engine *le, const struct lmdb_config *confi
             store_say(report->why, "%s holds no store", le->dir.path);
         err = ERR_NOT_FOUND;
     }
-    return err == ERR_OK ? open_env(le, config, report) : err;
+    if (err == ERR_OK)
+        err = open_env(le, config, report);
+    if (err == ERR_OK && config->is_reader && store_dir_has(&le->dir, STORE_FILE_MARK))
+        store_say(
+            report->warning,
+            "%s: a write failed, so what it shows may not be on the disk; the next start of a "
+            "server checks it",
+            le->dir.path);
+    return err;
 }
 
 enum err lmdb_engine_open(const struct lmdb_config *config, struct engine **out,

@@ -83,7 +83,7 @@ static enum err dir_enter(struct store_dir *d, bool is_reader, struct lmdb_repor
     }
     if (fstat(d->fd, &st) != 0)
         return dir_say(report, d, "can't be opened", errno);
-    if (st.st_mode & (S_IRWXG | S_IRWXO))
+    if (!is_reader && (st.st_mode & (S_IRWXG | S_IRWXO)))
         store_say(report->warning, "others than its owner may enter %s (mode %03o, should be 700)",
                   d->path, (unsigned)st.st_mode & 0777);
     return ERR_OK;
