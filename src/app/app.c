@@ -139,6 +139,7 @@ struct app *app_create(const struct app_config *config, struct scheduler *schedu
     carts_init(&a->carts, store, &key, CARTS_UNUSED_MAX);
     catalogue_init(&a->catalogue, &key, config->products_max);
     idempotency_init(&a->idempotency, &key, config->idempotency_keys_max);
+    map_init(&a->letters, &key);
     map_init(&a->bindings, &key);
     list_init(&a->bindings_left);
     list_init(&a->binding_checks);
@@ -149,6 +150,7 @@ struct app *app_create(const struct app_config *config, struct scheduler *schedu
     list_init(&a->watches);
     timer_init(&a->probe_timer, app_on_probe);
     deadlines_init(a);
+    bulk_init(&a->bulk);
     orders_subscribe(a);
     payments_subscribe(a);
     inventory_subscribe(a);
@@ -206,7 +208,7 @@ static bool app_is_drained(const struct app *a)
 {
     return bus_is_quiet(&a->bus) && a->log.in_flight == 0 && a->commands_in_flight == 0 &&
            a->deadlines.n_open == 0 && !a->deadlines.is_reading && !a->key_sweep.is_busy &&
-           a->feed.n_reads == 0;
+           a->feed.n_reads == 0 && !a->bulk.is_reading;
 }
 
 static void app_on_drain_look(struct timer *t)
@@ -246,6 +248,7 @@ static void app_free_spare(struct app *a)
 void app_destroy(struct app *a)
 {
     feed_deinit(&a->feed);
+    bulk_deinit(&a->bulk);
     timers_deinit(&a->timers);
     bus_deinit(&a->bus);
     event_log_deinit(&a->log);
@@ -254,6 +257,7 @@ void app_destroy(struct app *a)
     catalogue_deinit(&a->catalogue);
     idempotency_deinit(&a->idempotency);
     bindings_deinit(a);
+    map_deinit(&a->letters);
     startup_forget(a);
     deadlines_deinit(a);
     app_free_spare(a);

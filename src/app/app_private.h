@@ -35,6 +35,27 @@ struct key_sweep {
     bool is_busy;
 };
 
+#define BULK_PAGE_MAX 256
+#define BULK_IN_HAND_MAX 64
+
+/* The retry of many dead letters that is under way (bulk_retry.c). */
+struct bulk_run {
+    bool is_running; /* from the command on */
+    unsigned per_second;
+    int64_t paced_us; /* monotonic: what was allowed up to here has begun */
+    struct timer timer;
+    struct dead_letter_scan page;
+    struct dead_letter_id ids[BULK_PAGE_MAX];
+    unsigned next; /* of the page's ids */
+    struct store_read read;
+    enum err read_err;
+    bool is_reading, is_at_end, is_failed;
+    struct list items; /* letters in hand, those that wait to be tried again among them */
+    unsigned n_in_hand;
+    uint64_t n_retried, n_refused;
+    struct text_id user_id; /* whose run it is; 1..64 printable ASCII */
+};
+
 /* Names of rows in DB_META. */
 #define META_LETTERS BUS_META_LETTERS
 #define META_COUNTS "order_counts"
@@ -64,6 +85,7 @@ struct app {
     struct carts carts;
     struct catalogue catalogue;
     struct idempotency idempotency;
+    struct map letters;  /* dead letters that are in somebody's hands (dead_letter_commands.c) */
     struct map bindings; /* payment, reservation, shipment ids decided but not yet durable */
     struct list bindings_left, binding_checks; /* binding.c; oldest first */
     uint64_t n_binding_checks;
@@ -77,6 +99,7 @@ struct app {
     unsigned n_handlings_spare;
     struct deadlines deadlines;
     struct key_sweep key_sweep;
+    struct bulk_run bulk;
     struct timer probe_timer;
     struct map handled; /* startup.c: what the last process already did of what is read again */
     struct append counts_append, settings_append;
@@ -161,6 +184,18 @@ void order_became(struct app *app, struct dossier *d, struct order *next);
 void order_watch_notify(struct app *app, struct dossier *d);
 void order_watch_drain(struct app *app);
 
+/* ---- dead letters (dead_letter_commands.c, receive_message.c) ---------------------------------- */
+
+/* Receives a message once more, for the letter that it ended as; the letter's rows go into the same
+ * append. Ends in the answer, and in dead_letter_command_leave. */
+void receive_again(struct receive_message *m, struct dead_letter_command *letter);
+void bulk_init(struct bulk_run *run);
+void bulk_deinit(struct bulk_run *run);
+/* For receive_again. Returns the event that the message follows from. */
+struct event_id dead_letter_command_append(struct dead_letter_command *dc, struct append *a);
+void dead_letter_command_applied(struct dead_letter_command *dc, enum err status);
+void dead_letter_command_leave(struct dead_letter_command *dc);
+
 /* ---- handling a message (handling.c) ----------------------------------------------------------- */
 
 #define HANDLING_STOCK_INLINE 4
@@ -198,7 +233,7 @@ MUST_CHECK enum err handling_begin(struct handling *h);
 void handling_submit(struct handling *h);
 /* Ends without an append. */
 void handling_done(struct handling *h);
-void handling_failed(struct handling *h, const char *code, struct str detail, bool is_permanent);
+void handling_failed(struct handling *h, enum failure_code code, struct str detail);
 void handling_unavailable(struct handling *h);
 /* The message changed nothing: one row for explain, then done. */
 void handling_ignored(struct handling *h, enum order_status state, const char *why);

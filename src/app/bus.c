@@ -315,7 +315,7 @@ void delivery_failed(struct delivery *d, const struct failure *f)
     struct subscription *s = d->subscription;
     struct bus *b = s->bus;
 
-    REQUIRE(f->code != NULL);
+    REQUIRE(f->code < FAILURE_CODE_COUNT);
     delivery_end(d);
     histogram_add(&b->metrics->handler_duration[s->config.id], b->clock_us - d->started_us);
     s->pause_ms = 0;

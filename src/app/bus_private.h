@@ -4,6 +4,8 @@
  *   lane.c           a lane's life while it is in memory, and its place in a turn
  *   lane_deferral.c  failure -> row -> wait or park -> read back -> caught up
  *   bus_read.c       reading the log: of a subscription that fell behind, of a deferred lane
+ *   letter_rows.c    the rows of dead letters and of deferred lanes
+ *   redrive.c        what an operator does about a dead letter
  *   bus_chores.c     cursors, and rows of lanes that are deferred no more
  *   bus_recover.c    the same state from rows
  *
@@ -58,6 +60,7 @@ enum verdict_on_failure {
 struct deferral {
     struct lane *lane;
     bool is_stored; /* the row is durable */
+    bool is_alone;  /* holds the message of a retried letter and no other; its id is the letter's */
 
     /* The last failure. */
     enum verdict_on_failure verdict;
@@ -66,6 +69,7 @@ struct deferral {
     int64_t first_failed_at_ms, last_failed_at_ms, due_wall_ms;
     int64_t due_us;                       /* monotonic */
     struct dead_letter_id dead_letter_id; /* PARK, DISMISS */
+    uint64_t payload_position;            /* of the event that has the head's payload; 0: its own */
     char *text;                           /* holds the next two, each with a NUL behind it */
     struct str error_code, error_detail;
 
@@ -127,6 +131,21 @@ void deferral_set_error(struct deferral *d, struct str code, struct str detail);
 /* PHASE_WAITING until then; the row is durable. */
 void deferral_wait(struct deferral *d, int64_t delay_ms);
 void lane_make_due(struct lane *l);
+
+/* ---- letter_rows.c: into the append that is open ---- */
+struct dead_letter;
+/* So that a start knows the stream's end and the open letters without reading them. */
+void letter_put_counts(struct append *a, const struct subscription *s);
+void letter_put(struct append *a, const struct dead_letter *letter);
+/* An event of the subscription's own stream, at s->sequence. */
+void letter_append_event(struct append *a, const struct subscription *s, struct event *e);
+/* The dead letter of the lane's head, with all its rows; s->sequence and n_letters are set. */
+void letter_append(struct append *a, const struct deferral *d);
+void lane_put_row(struct append *a, const struct deferred_lane *lane);
+void deferral_put_row(struct append *a, const struct deferral *d);
+/* The lane's messages up to this position are done with; the row says so, or goes where the lane is
+ * alone. */
+void deferral_put_passed(struct append *a, const struct deferral *d, uint64_t position);
 
 /* ---- bus_read.c ---- */
 void subscription_catch_up(struct subscription *s);

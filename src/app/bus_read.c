@@ -9,6 +9,7 @@
  * The rows become messages on the thread that reads them. A row that can't be read stops the
  * subscription, or the lane, there: it says so, and tries again every second. */
 #include "bus_private.h"
+#include "orderly/app/event_codec.h"
 #include "orderly/base/bytes.h"
 #include "orderly/base/mem.h"
 
@@ -19,7 +20,9 @@ struct log_read {
     struct subscription *subscription;
     struct lane *lane; /* NULL: everything, for the subscription */
     struct lane_id lane_id;
-    uint64_t after, to; /* after < position <= to */
+    bool is_alone; /* of the lane: the one message at `to`, wherever it lies */
+    uint64_t head_position, payload_position; /* where another event has the head's payload */
+    uint64_t after, to;                       /* after < position <= to */
     unsigned max;
 
     /* Set by run. */
@@ -54,15 +57,39 @@ static bool log_read_has_room(const struct log_read *r, const struct store_view 
     return r->n < r->max && r->n_bytes < BUS_READ_BYTES_MAX && !(r->n > 0 && v->ops->is_late(v));
 }
 
+static enum err log_read_row(const struct store_view *v, struct arena *a, uint64_t position,
+                             struct str *row)
+{
+    char key[8];
+
+    bytes_put_u64(key, position);
+    return store_get(v, DB_EVENTS, (struct str){ key, sizeof(key) }, a, row);
+}
+
+/* The message with the payload that an operator gave it. */
+static enum err log_read_given(const struct store_view *v, struct arena *a, uint64_t position,
+                               struct str *row)
+{
+    struct event retried;
+    enum err err = log_read_row(v, a, position, row);
+
+    if (err == ERR_OK)
+        err = event_decode(*row, position, &retried, a);
+    if (err == ERR_OK)
+        *row = retried.p.message_row;
+    return err;
+}
+
 static enum err log_read_event(struct log_read *r, const struct store_view *v, struct arena *a,
                                uint64_t position)
 {
-    char key[8];
     struct str row;
     enum err err;
 
-    bytes_put_u64(key, position);
-    err = store_get(v, DB_EVENTS, (struct str){ key, sizeof(key) }, a, &row);
+    if (r->payload_position && position == r->head_position)
+        err = log_read_given(v, a, r->payload_position, &row);
+    else
+        err = log_read_row(v, a, position, &row);
     if (err == ERR_OK)
         err = message_of_row(row, position, &r->messages[r->n]);
     if (err != ERR_OK)
@@ -95,6 +122,11 @@ static enum err lane_read_next(const struct log_read *r, const struct store_view
     struct str key, value;
     enum err err;
 
+    if (r->is_alone) {
+        *found = true;
+        *position = r->to;
+        return ERR_OK;
+    }
     memcpy(from, r->lane_id.u.b, 16);
     bytes_put_u64(from + 16, r->read_position);
     err = store_seek(v, DB_BY_LANE, STORE_GT, (struct str){ from, sizeof(from) }, a, &key, &value);
@@ -229,7 +261,7 @@ static void lane_recall(struct lane *l, const struct log_read *r)
         struct message *m = r->messages[i];
         bool is_head = m->event.position == d->head_position;
 
-        if (!subscription_passes_over(l->subscription, m))
+        if (d->is_alone || !subscription_passes_over(l->subscription, m))
             lane_add(l, m, is_head ? d->attempts + 1 : 1, false);
     }
 }
@@ -266,6 +298,9 @@ static bool lane_read_start(struct lane *l)
 
     r->lane = l;
     r->lane_id = l->id;
+    r->is_alone = d->is_alone;
+    r->head_position = d->head_position;
+    r->payload_position = d->payload_position;
     r->read.run = lane_read_run;
     r->read.done = lane_read_on_read;
     if (store_read_start(s->bus->log->store, &r->read) != ERR_OK) {
@@ -296,6 +331,10 @@ void subscription_read_due_lanes(struct subscription *s)
     while (!list_is_empty(&s->due) && subscription_has_room_to_recall(s)) {
         struct lane *l = container_of(list_pop_front(&s->due), struct lane, link);
 
+        if (l->deferral->read_position >= l->deferral->seen_position) {
+            lane_go_on(l); /* its head was done with before the restart, and nothing came since */
+            continue;
+        }
         if (lane_read_start(l))
             continue;
         list_push_front(&s->due, &l->link);

@@ -4,9 +4,11 @@ static void lane_recover(struct subscription *s, const struct deferred_lane *row
 {
     struct lane *l = lane_create(s, row->lane);
     struct deferral *d = deferral_create(l);
+    bool is_head_known;
 
     REQUIRE(row->subscription == s->config.id);
     d->is_stored = true;
+    d->is_alone = row->is_alone;
     d->verdict = row->is_parked ? FAILED_PARK : FAILED_RETRY;
     d->head_position = row->head_position;
     d->attempts = row->attempts;
@@ -14,12 +16,16 @@ static void lane_recover(struct subscription *s, const struct deferred_lane *row
     d->last_failed_at_ms = row->last_failed_at_ms;
     d->due_wall_ms = row->due_wall_ms;
     d->dead_letter_id = row->dead_letter_id;
+    d->payload_position = row->payload_position;
     deferral_set_error(d, row->error_code, row->error_detail);
     d->read_position = row->head_position - 1;
-    /* Which of the messages up to the cursor are the lane's is not known without reading. */
-    d->seen_position =
-        s->taken_position > row->head_position ? s->taken_position : row->head_position;
-    l->n_known = 1;
+    /* Which of the messages up to the cursor are the lane's is not known without reading. Where the
+     * row's head was done with there may be none there yet, nor anything behind it. */
+    is_head_known = row->is_parked || row->attempts > 0 || row->is_alone;
+    d->seen_position = is_head_known ? row->head_position : d->read_position;
+    if (!row->is_alone && s->taken_position > d->seen_position)
+        d->seen_position = s->taken_position;
+    l->n_known = is_head_known;
     s->n_deferred++;
     if (row->is_parked) {
         l->phase = LANE_PHASE_PARKED;

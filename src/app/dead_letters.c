@@ -3,8 +3,8 @@
 #include "orderly/app/queries.h"
 #include "orderly/base/bytes.h"
 
-#define ROW_VERSION 1
-#define ROW_FIXED (1 + 1 + 1 + 16 + 16 + 2 + 8 + 4 + 8 + 8)
+#define ROW_VERSION 2
+#define ROW_FIXED (1 + 1 + 1 + 16 + 16 + 2 + 8 + 4 + 8 + 8 + 1 + 8 + 8)
 #define QUEUED_BEHIND_MAX 1000
 
 struct str dead_letter_state_name(enum dead_letter_state s)
@@ -20,6 +20,17 @@ struct str dead_letter_state_name(enum dead_letter_state s)
         return STR("discarded");
     }
     UNREACHABLE("dead letter state");
+}
+
+bool dead_letter_state_parse(struct str name, enum dead_letter_state *out)
+{
+    for (unsigned i = 0; i <= DEAD_LETTER_DISCARDED; i++) {
+        if (str_eq(name, dead_letter_state_name((enum dead_letter_state)i))) {
+            *out = (enum dead_letter_state)i;
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- rows ------------------------------------------------------------------------------------ */
@@ -47,6 +58,9 @@ void dead_letter_encode(const struct dead_letter *d, struct buf *out)
     bytes_put_u32(p + 45, d->attempts);
     bytes_put_u64(p + 49, (uint64_t)d->first_failed_at_ms);
     bytes_put_u64(p + 57, (uint64_t)d->last_failed_at_ms);
+    p[65] = d->is_parking;
+    bytes_put_u64(p + 66, d->payload_position);
+    bytes_put_u64(p + 74, d->closed_position);
     out->n += ROW_FIXED;
     row_add_str(out, d->error_code);
     row_add_str(out, d->error_detail);
@@ -67,7 +81,7 @@ enum err dead_letter_decode(struct str row, struct dead_letter *out)
     struct bytes_reader r = bytes_reader_of(row);
     uint8_t version = bytes_read_u8(&r);
     uint8_t subscription = bytes_read_u8(&r);
-    uint8_t state = bytes_read_u8(&r);
+    uint8_t state = bytes_read_u8(&r), is_parking;
     const uint8_t *type;
 
     *out = (struct dead_letter){ 0 };
@@ -78,9 +92,13 @@ enum err dead_letter_decode(struct str row, struct dead_letter *out)
     out->attempts = bytes_read_u32(&r);
     out->first_failed_at_ms = (int64_t)bytes_read_u64(&r);
     out->last_failed_at_ms = (int64_t)bytes_read_u64(&r);
+    is_parking = bytes_read_u8(&r);
+    out->is_parking = is_parking == 1;
+    out->payload_position = bytes_read_u64(&r);
+    out->closed_position = bytes_read_u64(&r);
     out->error_code = bytes_read_str(&r);
     out->error_detail = bytes_read_str(&r);
-    if (r.bad || r.at != r.end || version != ROW_VERSION)
+    if (r.bad || r.at != r.end || is_parking > 1 || version != ROW_VERSION)
         return ERR_DAMAGED;
     if (subscription == SUBSCRIPTION_NONE || subscription >= SUBSCRIPTION_COUNT ||
         state > DEAD_LETTER_DISCARDED || bytes_get_u16(type) == EVENT_NONE ||
@@ -91,6 +109,8 @@ enum err dead_letter_decode(struct str row, struct dead_letter *out)
     out->type = (enum event_type)bytes_get_u16(type);
     return ERR_OK;
 }
+
+_Static_assert(EVENT_TYPE_COUNT <= 64, "a set of types no longer fits 64 bits");
 
 /* ---- reading, on any thread ------------------------------------------------------------------ */
 
@@ -163,23 +183,62 @@ static enum err dead_letters_count_behind(const struct store_view *v, const stru
     return err == ERR_NOT_FOUND ? ERR_OK : err;
 }
 
-enum err dead_letters_get(const struct store_view *v, struct arena *a, struct dead_letter_id id,
-                          struct dead_letter_item *out)
+static enum err dead_letters_read(const struct store_view *v, struct arena *a,
+                                  struct dead_letter_id id, struct dead_letter *out)
 {
     struct str row;
     enum err err = store_get(v, DB_DEAD_LETTERS, uuid_bytes(&id.u), a, &row);
 
-    *out = (struct dead_letter_item){ 0 };
     if (err == ERR_OK)
-        err = dead_letter_decode(row, &out->letter);
-    if (err != ERR_OK)
-        return err;
-    out->letter.id = id;
-    if (dead_letters_event_row(v, a, out->letter.position, &out->message_row) != ERR_OK)
-        out->message_row = STR_NONE;
-    if (out->letter.state != DEAD_LETTER_PARKED)
+        err = dead_letter_decode(row, out);
+    out->id = id;
+    return err;
+}
+
+/* As its handler got it: the log's, or that of the retry that gave it another payload. */
+static struct str dead_letters_message(const struct store_view *v, struct arena *a,
+                                       const struct dead_letter *d)
+{
+    struct str row;
+    struct event retried;
+
+    if (d->payload_position == 0)
+        return dead_letters_event_row(v, a, d->position, &row) == ERR_OK ? row : STR_NONE;
+    if (dead_letters_event_row(v, a, d->payload_position, &row) != ERR_OK ||
+        event_decode(row, d->payload_position, &retried, a) != ERR_OK)
+        return STR_NONE;
+    return retried.p.message_row;
+}
+
+static enum err dead_letters_complete(const struct store_view *v, struct arena *a,
+                                      struct dead_letter_item *item)
+{
+    item->message_row = dead_letters_message(v, a, &item->letter);
+    item->queued_behind = 0;
+    if (item->letter.state != DEAD_LETTER_PARKED)
         return ERR_OK;
-    return dead_letters_count_behind(v, &out->letter, &out->queued_behind);
+    return dead_letters_count_behind(v, &item->letter, &item->queued_behind);
+}
+
+enum err dead_letters_get(const struct store_view *v, struct arena *a, struct dead_letter_id id,
+                          struct dead_letter_item *out)
+{
+    enum err err;
+
+    *out = (struct dead_letter_item){ 0 };
+    err = dead_letters_read(v, a, id, &out->letter);
+    return err == ERR_OK ? dead_letters_complete(v, a, out) : err;
+}
+
+static bool dead_letter_fits(const struct dead_letter *d, const struct dead_letter_filter *f)
+{
+    if (f->subscription && d->subscription != f->subscription)
+        return false;
+    if (f->types && !(f->types & UINT64_C(1) << d->type))
+        return false;
+    if (f->code.n && !str_eq(d->error_code, f->code))
+        return false;
+    return !f->states || f->states & 1u << d->state;
 }
 
 /* The first letter's id behind `after`: of all, or of one lane. ERR_NOT_FOUND at the end. */
@@ -207,9 +266,9 @@ static enum err dead_letters_next(const struct store_view *v, struct arena *a, s
 }
 
 enum err dead_letters_list(const struct store_view *v, struct arena *a,
-                           enum subscription_id subscription, struct lane_id lane,
-                           struct dead_letter_id *after, unsigned limit,
-                           struct dead_letter_item **out, unsigned *n, bool *has_more)
+                           const struct dead_letter_filter *filter, struct dead_letter_id *after,
+                           unsigned limit, struct dead_letter_item **out, unsigned *n,
+                           bool *has_more)
 {
     enum err err = ERR_OK;
 
@@ -218,26 +277,61 @@ enum err dead_letters_list(const struct store_view *v, struct arena *a,
     *has_more = false;
     for (bool is_first = true; err == ERR_OK; is_first = false) {
         struct dead_letter_id id = *after;
-        struct dead_letter_item item;
+        struct dead_letter_item item = { 0 };
 
         /* What there is, and a page more to ask for; one is looked at in any case. */
         if (!is_first && (v->ops->is_late(v) || a->total > QUERY_BYTES_MAX)) {
             *has_more = true;
             break;
         }
-        err = dead_letters_next(v, a, lane, &id);
+        err = dead_letters_next(v, a, filter->lane, &id);
         if (err == ERR_OK)
-            err = dead_letters_get(v, a, id, &item);
-        if (err != ERR_OK)
-            break;
-        if (!subscription || item.letter.subscription == subscription) {
+            err = dead_letters_read(v, a, id, &item.letter);
+        if (err == ERR_OK && dead_letter_fits(&item.letter, filter)) {
             if (*n == limit) {
                 *has_more = true;
                 break;
             }
+            err = dead_letters_complete(v, a, &item);
             (*out)[(*n)++] = item;
         }
-        *after = id;
+        if (err == ERR_OK)
+            *after = id;
     }
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
+enum err dead_letters_scan(const struct store_view *v, struct dead_letter_scan *scan)
+{
+    struct arena scratch;
+    enum err err = ERR_OK;
+
+    arena_init(&scratch, NULL, 0);
+    scan->has_more = false;
+    for (bool is_first = true;; is_first = false) {
+        struct dead_letter_id id = scan->after;
+        struct dead_letter letter;
+
+        scan->has_more =
+            (scan->n_ids == scan->ids_max && !scan->counts_on) || (!is_first && v->ops->is_late(v));
+        if (scan->has_more)
+            break;
+        arena_reset(&scratch);
+        err = dead_letters_next(v, &scratch, scan->filter.lane, &id);
+        if (err == ERR_OK && !uuid_is_nil(scan->last.u) &&
+            memcmp(id.u.b, scan->last.u.b, sizeof(id.u.b)) > 0)
+            err = ERR_NOT_FOUND;
+        if (err == ERR_OK)
+            err = dead_letters_read(v, &scratch, id, &letter);
+        if (err != ERR_OK)
+            break;
+        scan->after = id;
+        if (!dead_letter_fits(&letter, &scan->filter))
+            continue;
+        scan->n++;
+        if (scan->n_ids < scan->ids_max)
+            scan->ids[scan->n_ids++] = id;
+    }
+    arena_deinit(&scratch);
     return err == ERR_NOT_FOUND ? ERR_OK : err;
 }

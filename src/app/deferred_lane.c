@@ -2,8 +2,10 @@
 #include "orderly/base/buf.h"
 #include "orderly/base/bytes.h"
 
-#define ROW_VERSION 1
-#define ROW_FIXED (1 + 8 + 4 + 1 + 3 * 8 + 16)
+#define ROW_VERSION 2
+#define ROW_FIXED (1 + 8 + 4 + 1 + 3 * 8 + 16 + 8)
+
+enum { FLAG_PARKED = 1, FLAG_ALONE = 2, FLAGS_ALL = 3 };
 
 void deferred_lane_key(enum subscription_id s, struct lane_id lane, char out[DEFERRED_LANE_KEY_LEN])
 {
@@ -27,11 +29,12 @@ void deferred_lane_encode(const struct deferred_lane *d, struct buf *out)
     p[0] = ROW_VERSION;
     bytes_put_u64(p + 1, d->head_position);
     bytes_put_u32(p + 9, d->attempts);
-    p[13] = d->is_parked;
+    p[13] = (char)((d->is_parked ? FLAG_PARKED : 0) | (d->is_alone ? FLAG_ALONE : 0));
     bytes_put_u64(p + 14, (uint64_t)d->first_failed_at_ms);
     bytes_put_u64(p + 22, (uint64_t)d->last_failed_at_ms);
     bytes_put_u64(p + 30, (uint64_t)d->due_wall_ms);
     memcpy(p + 38, d->dead_letter_id.u.b, 16);
+    bytes_put_u64(p + 54, d->payload_position);
     out->n += ROW_FIXED;
     row_add_str(out, d->error_code);
     row_add_str(out, d->error_detail);
@@ -41,7 +44,7 @@ enum err deferred_lane_decode(struct str key, struct str row, struct deferred_la
 {
     struct bytes_reader r = bytes_reader_of(row);
     const uint8_t *id;
-    uint8_t version, is_parked;
+    uint8_t version, flags;
 
     *out = (struct deferred_lane){ 0 };
     if (key.n != DEFERRED_LANE_KEY_LEN)
@@ -51,17 +54,19 @@ enum err deferred_lane_decode(struct str key, struct str row, struct deferred_la
     version = bytes_read_u8(&r);
     out->head_position = bytes_read_u64(&r);
     out->attempts = bytes_read_u32(&r);
-    is_parked = bytes_read_u8(&r);
-    out->is_parked = is_parked == 1;
+    flags = bytes_read_u8(&r);
+    out->is_parked = flags & FLAG_PARKED;
+    out->is_alone = flags & FLAG_ALONE;
     out->first_failed_at_ms = (int64_t)bytes_read_u64(&r);
     out->last_failed_at_ms = (int64_t)bytes_read_u64(&r);
     out->due_wall_ms = (int64_t)bytes_read_u64(&r);
     id = bytes_read(&r, sizeof(out->dead_letter_id.u.b));
     if (id)
         memcpy(out->dead_letter_id.u.b, id, sizeof(out->dead_letter_id.u.b));
+    out->payload_position = bytes_read_u64(&r);
     out->error_code = bytes_read_str(&r);
     out->error_detail = bytes_read_str(&r);
-    if (r.bad || r.at != r.end || version != ROW_VERSION || is_parked > 1 ||
+    if (r.bad || r.at != r.end || version != ROW_VERSION || flags > FLAGS_ALL ||
         out->head_position == 0 || out->subscription == SUBSCRIPTION_NONE ||
         out->subscription >= SUBSCRIPTION_COUNT)
         return ERR_DAMAGED;

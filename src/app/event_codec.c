@@ -40,6 +40,7 @@ static size_t event_room(const struct event *e)
     n += ROW_TEXT_ROOM(p->reason.n) + ROW_TEXT_ROOM(p->name.n) + ROW_TEXT_ROOM(p->description.n);
     n += ROW_TEXT_ROOM(p->subscription.n);
     n += ROW_TEXT_ROOM(p->error_code.n) + ROW_TEXT_ROOM(p->error_detail.n);
+    n += ROW_TEXT_ROOM(p->message_row.n);
     for (unsigned i = 0; i < p->n_lines; i++)
         n += ROW_SKU_ROOM + ROW_TEXT_ROOM(p->lines[i].name.n) +
              ROW_TEXT_ROOM(p->lines[i].description.n) + 24;
@@ -124,6 +125,7 @@ static uint8_t *put_value(uint8_t *at, const struct payload *p, enum field field
     case FIELD_KIND_SKU:
         return sku->n ? row_put_sku(at, sku) : at;
     case FIELD_KIND_STR:
+    case FIELD_KIND_ROW:
         return text->n ? row_put_text(at, *text) : at;
     case FIELD_KIND_INT:
     case FIELD_KIND_MONEY:
@@ -312,6 +314,7 @@ static void read_value(struct bytes_reader *r, struct payload *p, enum field fie
         row_read_sku(r, member);
         return;
     case FIELD_KIND_STR:
+    case FIELD_KIND_ROW:
         *(struct str *)member = row_read_text(r);
         return;
     case FIELD_KIND_INT:

@@ -71,9 +71,9 @@ void handling_done(struct handling *h)
     delivery_done(handling_end(h));
 }
 
-void handling_failed(struct handling *h, const char *code, struct str detail, bool is_permanent)
+void handling_failed(struct handling *h, enum failure_code code, struct str detail)
 {
-    struct failure f = { .code = code, .detail = detail, .is_permanent = is_permanent };
+    struct failure f = { .code = code, .detail = detail };
 
     delivery_failed(handling_end(h), &f);
 }
@@ -94,7 +94,7 @@ static void handling_on_open(struct dossier_wait *w, enum err status)
         h->decide(h);
     } else if (status == ERR_DAMAGED) {
         /* This order's rows and no other's: it parks, and the rest flows. */
-        handling_failed(h, "damaged", STR("The rows of the order can't be read."), false);
+        handling_failed(h, FAILURE_CODE_DAMAGED, STR("The rows of the order can't be read."));
     } else {
         handling_unavailable(h);
     }
@@ -180,6 +180,7 @@ static void handling_on_appended(struct append *a)
 
 void handling_submit(struct handling *h)
 {
+    delivery_put_handled(h->delivery, &h->append);
     append_submit(&h->append, handling_on_appended);
 }
 

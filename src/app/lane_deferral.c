@@ -14,7 +14,6 @@
 #include "orderly/app/dead_letters.h"
 #include "orderly/app/lanes.h"
 #include "orderly/base/buf.h"
-#include "orderly/base/bytes.h"
 #include "orderly/base/mem.h"
 
 /* One append on its way. It ends by lane_write_on_appended. */
@@ -118,12 +117,14 @@ static int64_t retry_delay_us(const struct subscription *s, unsigned n)
     return delay_us < max_us ? delay_us : max_us;
 }
 
-static enum verdict_on_failure failure_verdict(const struct subscription *s, unsigned attempt,
+static enum verdict_on_failure failure_verdict(const struct deferral *d, unsigned attempt,
                                                const struct failure *f)
 {
-    if (f->is_permanent)
+    if (failure_is_permanent(f->code))
         return FAILED_DISMISS;
-    return attempt <= s->config.retries ? FAILED_RETRY : FAILED_PARK;
+    if (attempt <= d->lane->subscription->config.retries)
+        return FAILED_RETRY;
+    return d->is_alone ? FAILED_DISMISS : FAILED_PARK; /* nothing waits behind it */
 }
 
 static void lane_note_failed(struct lane *l)
@@ -148,13 +149,15 @@ void deferral_note_failure(struct lane *l, const struct failure *f)
     struct deferral *d = l->deferral ? l->deferral : deferral_create(l);
     int64_t now_ms = scheduler_wall_ms(b->scheduler);
 
-    d->verdict = failure_verdict(s, head->attempt, f);
+    d->verdict = failure_verdict(d, head->attempt, f);
     if (head->attempt == 1)
         d->first_failed_at_ms = now_ms;
     d->last_failed_at_ms = now_ms;
+    if (d->head_position != head->message->event.position)
+        d->payload_position = 0; /* it was the old head's */
     d->head_position = head->message->event.position;
     d->attempts = head->attempt;
-    deferral_set_error(d, str_of(f->code), f->detail);
+    deferral_set_error(d, failure_code_text(f->code), f->detail);
     if (d->verdict == FAILED_RETRY) {
         int64_t delay_us = retry_delay_us(s, head->attempt - 1);
 
@@ -170,92 +173,6 @@ void deferral_note_failure(struct lane *l, const struct failure *f)
 }
 
 /* ---- it is written --------------------------------------------------------------------------- */
-
-/* So that a start knows the stream's end and the open letters without reading them. */
-static void subscription_put_letters(struct append *a, const struct subscription *s)
-{
-    char key[sizeof(BUS_META_LETTERS)] = BUS_META_LETTERS, value[16];
-
-    key[sizeof(key) - 1] = (char)s->config.id;
-    bytes_put_u64(value, s->sequence);
-    bytes_put_u64(value + 8, s->n_letters);
-    append_put(a, DB_META, (struct str){ key, sizeof(key) }, (struct str){ value, sizeof(value) });
-}
-
-static void append_dead_letter(struct append *a, struct deferral *d, uint64_t sequence)
-{
-    const struct subscription *s = d->lane->subscription;
-    const struct event *failed = &lane_head(d->lane)->message->event;
-    struct event e = {
-        .type = EVENT_DEAD_LETTERED,
-        .stream = { .type = AGGREGATE_SUBSCRIPTION },
-        .lane = d->lane->id,
-        .sequence = sequence,
-        .cause = failed->id,
-        .handled_by = s->config.id,
-        .p = {
-            .order_id = failed->p.order_id,
-            .foreign_order_id = failed->p.foreign_order_id,
-            .subscription = str_of(s->config.name),
-            .error_code = d->error_code,
-            .error_detail = d->error_detail,
-            .dead_letter_id = d->dead_letter_id,
-            .message_position = d->head_position,
-            .attempts = d->attempts,
-        },
-    };
-    struct dead_letter letter = {
-        .id = d->dead_letter_id,
-        .subscription = s->config.id,
-        .state = d->verdict == FAILED_PARK ? DEAD_LETTER_PARKED : DEAD_LETTER_OPEN,
-        .lane = d->lane->id,
-        .message_id = failed->id,
-        .type = failed->type,
-        .position = d->head_position,
-        .attempts = d->attempts,
-        .first_failed_at_ms = d->first_failed_at_ms,
-        .last_failed_at_ms = d->last_failed_at_ms,
-        .error_code = d->error_code,
-        .error_detail = d->error_detail,
-    };
-    char by_lane[32];
-    struct buf row = { 0 };
-
-    e.stream.id.n = (uint8_t)strlen(s->config.name);
-    REQUIRE(e.stream.id.n <= TEXT_ID_MAX);
-    memcpy(e.stream.id.s, s->config.name, e.stream.id.n);
-    append_event(a, &e);
-
-    dead_letter_encode(&letter, &row);
-    append_put(a, DB_DEAD_LETTERS, uuid_bytes(&letter.id.u), buf_str(&row));
-    memcpy(by_lane, letter.lane.u.b, 16);
-    memcpy(by_lane + 16, letter.id.u.b, 16);
-    append_put(a, DB_DEAD_LETTERS_BY_LANE, (struct str){ by_lane, sizeof(by_lane) }, STR_NONE);
-    buf_deinit(&row);
-}
-
-static void append_lane_row(struct append *a, const struct deferral *d)
-{
-    struct deferred_lane lane = {
-        .head_position = d->head_position,
-        .attempts = d->attempts,
-        .is_parked = d->verdict == FAILED_PARK,
-        .first_failed_at_ms = d->first_failed_at_ms,
-        .last_failed_at_ms = d->last_failed_at_ms,
-        .due_wall_ms = d->due_wall_ms,
-        .error_code = d->error_code,
-        .error_detail = d->error_detail,
-    };
-    char key[DEFERRED_LANE_KEY_LEN];
-    struct buf row = { 0 };
-
-    if (lane.is_parked)
-        lane.dead_letter_id = d->dead_letter_id;
-    deferred_lane_key(d->lane->subscription->config.id, d->lane->id, key);
-    deferred_lane_encode(&lane, &row);
-    append_put(a, DB_LANES, (struct str){ key, sizeof(key) }, buf_str(&row));
-    buf_deinit(&row);
-}
 
 static bool deferral_needs_letter(const struct deferral *d)
 {
@@ -298,12 +215,13 @@ static enum err lane_write_start(struct lane *l)
     if (deferral_needs_letter(d)) {
         w->sequence = ++s->sequence;
         s->n_letters++;
-        append_dead_letter(&w->append, d, w->sequence);
-        subscription_put_letters(&w->append, s);
+        letter_append(&w->append, d);
         b->n_letters_in_writes++;
     }
     if (deferral_needs_row(d))
-        append_lane_row(&w->append, d);
+        deferral_put_row(&w->append, d);
+    else if (d->is_stored) /* or the next start would hand it over again */
+        deferral_put_passed(&w->append, d, d->head_position);
     if (w->takes_room)
         s->n_deferred++;
     l->phase = LANE_PHASE_WRITING;

@@ -37,12 +37,16 @@ static void receive_end(struct receive_message *m)
     if (m->has_turn)
         turn_give(&m->part->turn, &m->command.turn);
     dossier_close(m->dossier);
+    if (m->letter)
+        dead_letter_command_leave(m->letter);
 }
 
 static void receive_applied(struct command *c, enum err status)
 {
     struct receive_message *m = container_of(c, struct receive_message, command);
 
+    if (m->letter)
+        dead_letter_command_applied(m->letter, status);
     if (m->binding)
         binding_release(c->app, m->binding, status == ERR_OK);
     if (status == ERR_OK)
@@ -139,6 +143,10 @@ static void receive_append(struct receive_message *m)
     }
     event_list_init(&app->decision);
     e = event_list_add(&app->decision, m->type);
+    if (m->letter) {
+        e->cause = dead_letter_command_append(m->letter, &c->append);
+        r = (struct reply){ .code = REPLY_OK, .dead_letter = &m->letter->item };
+    }
     e->p = m->payload;
     if (m->dossier->order)
         e->p.flow = m->dossier->order->body->flow;
@@ -156,7 +164,8 @@ static void receive_append(struct receive_message *m)
     part_state_copy(&m->next, m->part);
     part_state_apply(&m->next, e);
     part_state_put(&c->append, m->lane, &m->part->id, &m->next);
-    r.position = e->position;
+    if (!m->letter)
+        r.position = e->position;
     command_submit(c, &r, receive_applied);
 }
 
@@ -259,6 +268,8 @@ static void receive_on_open(struct dossier_wait *w, enum err status)
 
     if (status != ERR_OK) {
         command_refuse(c, status);
+        if (m->letter)
+            dead_letter_command_leave(m->letter);
         return;
     }
     m->dossier = w->dossier;
@@ -288,19 +299,31 @@ static bool receive_is_refused(struct receive_message *m)
     return true;
 }
 
-static void receive_enter(struct command *c)
+static void receive_begin(struct receive_message *m)
 {
-    struct receive_message *m = container_of(c, struct receive_message, command);
-
-    if (receive_is_refused(m))
-        return;
     m->lane = m->payload.foreign_order_id.n ? lane_of_text(m->payload.foreign_order_id)
                                             : lane_of_order(m->payload.order_id);
     m->binding = NULL;
     m->has_turn = false;
     m->verdict = VERDICT_FINE;
     m->open.ready = receive_on_open;
-    dossier_open(&c->app->dossiers, m->lane, &m->open);
+    dossier_open(&m->command.app->dossiers, m->lane, &m->open);
+}
+
+static void receive_enter(struct command *c)
+{
+    struct receive_message *m = container_of(c, struct receive_message, command);
+
+    if (!receive_is_refused(m))
+        receive_begin(m);
+}
+
+/* Takes no room among the dead letters: it gives one back first. */
+void receive_again(struct receive_message *m, struct dead_letter_command *letter)
+{
+    m->letter = letter;
+    m->amount_text = STR_NONE; /* the amount was read */
+    receive_begin(m);
 }
 
 static void receive_run(struct command *c)
@@ -313,6 +336,7 @@ void receive_message_start(struct receive_message *m)
     struct command *c = &m->command;
     struct str parts[] = { STR("message"), m->message_id };
 
+    m->letter = NULL;
     /* The message id is the idempotency key, whoever sends it. */
     digest16_of(&c->key, parts, ARRAY_LEN(parts));
     c->request = m->content;

@@ -274,7 +274,8 @@ static void startup_note_cause(struct startup *s, const struct event *e)
     map_insert(&s->causes, &c->node, uuid_bytes(&c->id.u));
 }
 
-/* A dead letter that parks its lane is not the end of its message; one that parks nothing is. */
+/* A dead letter that parks its lane is not the end of its message, until it is discarded. One that
+ * parks nothing is, also where it is retried: what that hands over has a row or an event of its own. */
 static enum err startup_is_handled(struct startup *s, const struct store_view *v,
                                    const struct event *e, bool *is_handled)
 {
@@ -289,7 +290,7 @@ static enum err startup_is_handled(struct startup *s, const struct store_view *v
     if (err == ERR_OK)
         err = dead_letter_decode(row, &letter);
     if (err == ERR_OK)
-        *is_handled = letter.state == DEAD_LETTER_OPEN || letter.state == DEAD_LETTER_DISCARDED;
+        *is_handled = !letter.is_parking || letter.state == DEAD_LETTER_DISCARDED;
     return err == ERR_NOT_FOUND ? ERR_DAMAGED : err;
 }
 

@@ -89,8 +89,9 @@ const struct field_info field_infos[FIELD_COUNT] = {
     A(DEAD_LETTER_ID), A(SUBSCRIPTION), M(ORDER_ID), A(MESSAGE_POSITION), A(ATTEMPTS),             \
         A(ERROR_CODE), A(ERROR_DETAIL)
 #define FIELDS_DEAD_LETTER_RETRIED                                                                 \
-    A(DEAD_LETTER_ID), A(SUBSCRIPTION), M(ORDER_ID), A(MESSAGE_POSITION)
-#define FIELDS_DEAD_LETTER_DISCARDED FIELDS_DEAD_LETTER_RETRIED, A(REASON)
+    A(DEAD_LETTER_ID), A(SUBSCRIPTION), M(ORDER_ID), A(MESSAGE_POSITION), M(MESSAGE_ROW)
+#define FIELDS_DEAD_LETTER_DISCARDED                                                               \
+    A(DEAD_LETTER_ID), A(SUBSCRIPTION), M(ORDER_ID), A(MESSAGE_POSITION), A(REASON)
 
 const struct event_info event_infos[EVENT_TYPE_COUNT] = {
 #define X(name, type_, topic_, aggregate_, version_)                                               \

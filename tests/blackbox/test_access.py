@@ -26,7 +26,9 @@ ROWS = [
     ("PATCH", "/products/x", OPERATOR), ("GET", "/events", OPERATOR),
     ("GET", "/events/x", OPERATOR), ("GET", "/messages", CONTEXT),
     ("POST", "/messages/payment.declined", CONTEXT), ("GET", "/dead-letters", OPERATOR),
-    ("GET", "/dead-letters/x", OPERATOR), ("GET", "/simulators/payments", OPERATOR),
+    ("GET", "/dead-letters/x", OPERATOR), ("POST", "/dead-letters/retry", OPERATOR),
+    ("POST", "/dead-letters/x/retry", OPERATOR), ("POST", "/dead-letters/x/discard", OPERATOR),
+    ("GET", "/simulators/payments", OPERATOR),
     ("PUT", "/simulators/payments", OPERATOR), ("GET", "/metrics", OPERATOR),
     ("GET", "/", EVERYBODY), ("GET", "/livez", EVERYBODY), ("GET", "/readyz", EVERYBODY),
 ]

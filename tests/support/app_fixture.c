@@ -66,6 +66,7 @@ void app_fixture_init_bounded(struct app_fixture *f, const struct app_config *co
     capture_log_init(&f->log);
     f->engine = memory_engine_create(events_max);
     arena_init(&f->arena, NULL, 0);
+    arena_init(&f->letters, NULL, 0);
     app_fixture_boot(f);
     REQUIRE(a_product(f, "WIDGET-001", "19.99", 100) == REPLY_CREATED);
     trace_clear(f);
@@ -157,6 +158,7 @@ void app_fixture_deinit(struct app_fixture *f)
     memory_engine_destroy(f->engine);
     capture_log_deinit(&f->log);
     arena_deinit(&f->arena);
+    arena_deinit(&f->letters);
     buf_deinit(&f->trace);
 }
 
@@ -206,6 +208,10 @@ static void on_render(struct command *c, const struct reply *r)
         f->order_id = r->order->body->id;
         f->status = r->order->status;
     }
+    if (r->dead_letter)
+        f->letter_state = r->dead_letter->letter.state;
+    if (r->bulk)
+        f->bulk_matched = r->bulk->scan.n;
     if (r->cart)
         f->cart_id = r->cart->id;
     c->answer.content_type = STR("application/json");
@@ -387,6 +393,92 @@ enum reply_code set_simulators(struct app_fixture *f, enum simulator which,
 
     change_settings_start(&c);
     return finish(f);
+}
+
+/* ---- dead letters ---------------------------------------------------------------------------- */
+
+static struct payload given_payload;
+
+static bool read_given(struct dead_letter_command *dc, struct reply *r)
+{
+    (void)r;
+    dc->receive.payload = given_payload;
+    return true;
+}
+
+enum reply_code retry_letter(struct app_fixture *f, struct dead_letter_id id,
+                             const struct payload *payload)
+{
+    struct dead_letter_command c = { .receive.command = app_fixture_command(f), .id = id };
+
+    if (payload) {
+        given_payload = *payload;
+        c.has_payload = true;
+        c.read_payload = read_given;
+        c.receive.raw_payload = STR("{\"given\":true}");
+    }
+    dead_letter_command_start(&c);
+    return finish(f);
+}
+
+enum reply_code discard_letter(struct app_fixture *f, struct dead_letter_id id, bool is_forced)
+{
+    struct dead_letter_command c = { .receive.command = app_fixture_command(f),
+                                     .id = id,
+                                     .is_discard = true,
+                                     .is_forced = is_forced,
+                                     .reason = STR("not worth it") };
+
+    dead_letter_command_start(&c);
+    return finish(f);
+}
+
+struct letters_read {
+    struct store_read read;
+    struct arena *arena;
+    struct dead_letter_item *items;
+    unsigned n;
+    enum err err;
+};
+
+static void letters_run(struct store_read *read, const struct store_view *v)
+{
+    struct letters_read *r = container_of(read, struct letters_read, read);
+    struct dead_letter_filter all = { .states = 0 };
+    struct dead_letter_id after = { 0 };
+    bool has_more;
+
+    r->err = dead_letters_list(v, r->arena, &all, &after, 1000, &r->items, &r->n, &has_more);
+}
+
+struct dead_letter_item *the_letters(struct app_fixture *f, unsigned *n)
+{
+    struct letters_read r = { .read = { .run = letters_run, .done = count_done },
+                              .arena = &f->letters };
+
+    arena_reset(&f->letters);
+    if (store_read_start(&f->store.port, &r.read) != ERR_OK)
+        UNREACHABLE("the virtual store takes reads");
+    app_fixture_settle(f);
+    REQUIRE(r.err == ERR_OK);
+    *n = r.n;
+    return r.items;
+}
+
+struct dead_letter_item the_open_letter(struct app_fixture *f)
+{
+    struct dead_letter_item found = { .letter.attempts = 0 };
+    unsigned n, n_open = 0;
+    struct dead_letter_item *items = the_letters(f, &n);
+
+    for (unsigned i = 0; i < n; i++) {
+        if (!dead_letter_is_open(&items[i].letter))
+            continue;
+        found = items[i];
+        n_open++;
+    }
+    REQUIRE(n_open == 1);
+    return found;
 }
 
 /* ---- looking --------------------------------------------------------------------------------- */

@@ -38,6 +38,9 @@ struct app_fixture {
     struct cart_id cart_id;
     unsigned n_faults;
     char first_pointer[64];
+    enum dead_letter_state letter_state;
+    uint64_t bulk_matched;
+    struct arena letters;
 };
 
 void app_fixture_init(struct app_fixture *f, const struct app_config *config);
@@ -75,6 +78,16 @@ enum reply_code a_message(struct app_fixture *f, enum event_type type, const cha
                           const char *id, const char *amount);
 enum reply_code set_simulators(struct app_fixture *f, enum simulator which,
                                const struct simulators *s);
+
+/* Retry and discard of a dead letter; both run to their answer, f->letter_state is what it showed.
+ * payload: NULL, or what a retry gives the message instead of its own. */
+enum reply_code retry_letter(struct app_fixture *f, struct dead_letter_id id,
+                             const struct payload *payload);
+enum reply_code discard_letter(struct app_fixture *f, struct dead_letter_id id, bool is_forced);
+/* The dead letters, oldest first; memory of the fixture until the next call of this. */
+struct dead_letter_item *the_letters(struct app_fixture *f, unsigned *n);
+/* The one letter that is parked or open; there must be one and no other. */
+struct dead_letter_item the_open_letter(struct app_fixture *f);
 
 /* The last order as it is now; valid until the next call. */
 const struct order *the_order(struct app_fixture *f);

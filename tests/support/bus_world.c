@@ -1,4 +1,5 @@
 #include "support/bus_world.h"
+#include "orderly/app/dead_letters.h"
 #include "orderly/base/bytes.h"
 #include "orderly/base/mem.h"
 
@@ -33,7 +34,9 @@ static void player_write_down(struct player *p, const struct delivery *d)
 
 static void player_end(struct player *p, struct delivery *d, enum answer a)
 {
-    struct failure f = { "handler_failed", STR("it did not work"), a == ANSWER_PERMANENT };
+    struct failure f = { a == ANSWER_PERMANENT ? FAILURE_CODE_UNKNOWN_ORDER
+                                               : FAILURE_CODE_HANDLER_FAILED,
+                         STR("it did not work") };
 
     p->n_taken[a]++;
     switch (a) {
@@ -267,8 +270,12 @@ static void recover_event(void *ctx, struct str key, struct str value)
 
     ENSURE(err == ERR_OK);
     w->log.last_position = w->log.durable_position = bytes_get_u64(key.p);
-    if (m->event.stream.type == AGGREGATE_SUBSCRIPTION)
-        w->players[m->event.handled_by - 1].s.sequence = m->event.sequence;
+    for (unsigned i = 0; m->event.stream.type == AGGREGATE_SUBSCRIPTION && i < w->n_players; i++) {
+        struct subscription *s = &w->players[i].s;
+
+        if (str_eq(text_id_str(&m->event.stream.id), str_of(s->config.name)))
+            s->sequence = m->event.sequence;
+    }
     message_unref(m);
 }
 
@@ -285,12 +292,28 @@ static void recover_lane(void *ctx, struct str key, struct str value)
     ENSURE(err == ERR_OK);
 }
 
+static void recover_letter(void *ctx, struct str key, struct str value)
+{
+    struct bus_world *w = ctx;
+    struct dead_letter letter;
+    enum err err = dead_letter_decode(value, &letter);
+
+    (void)key;
+    ENSURE(err == ERR_OK);
+    if (!dead_letter_is_open(&letter))
+        return;
+    w->bus.n_dead_letters_open++;
+    w->metrics.dead_letters_open[letter.subscription]++;
+    w->players[letter.subscription - 1].s.n_letters++;
+}
+
 void bus_world_recover(struct bus_world *w)
 {
     for (unsigned i = 0; i < w->n_players; i++)
-        w->players[i].s.sequence = 0;
+        w->players[i].s.sequence = w->players[i].s.n_letters = 0;
+    memset(w->metrics.dead_letters_open, 0, sizeof(w->metrics.dead_letters_open));
     bus_world_each_row(w, DB_EVENTS, recover_event, w);
-    w->bus.n_dead_letters_open = bus_world_count_rows(w, DB_DEAD_LETTERS);
+    bus_world_each_row(w, DB_DEAD_LETTERS, recover_letter, w);
     bus_world_start(w);
     for (unsigned i = 0; i < w->n_players; i++) {
         struct player *p = &w->players[i];

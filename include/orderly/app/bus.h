@@ -17,6 +17,7 @@
  *     idle --publish--> ready --turn--> busy --done--> idle | ready
  *                                        | failed, attempts left: DEFERRED (due at) --timer--> busy
  *                                        | failed for the last time: DEFERRED (parked), dead letter
+ *                                        |     parked --retry--> busy, --discard--> the next one
  *                                        | failed permanently: dead letter, lane goes on
  *                                        | unavailable: the subscription pauses, same message again
  *
@@ -26,6 +27,7 @@
 #define ORDERLY_APP_BUS_H
 #include "orderly/app/deferred_lane.h"
 #include "orderly/app/event_log.h"
+#include "orderly/app/failure.h"
 #include "orderly/app/log.h"
 #include "orderly/app/message.h"
 #include "orderly/app/metrics.h"
@@ -68,15 +70,12 @@ struct delivery {
     int64_t started_us;
 };
 
-struct failure {
-    const char *code;  /* handler_failed, unknown_order, payment_taken, … */
-    struct str detail; /* copied */
-    bool is_permanent; /* dead letter at once, parks nothing */
-};
-
+/* Into the open append that holds what the message causes: the fact that it was handled, where its
+ * lane is deferred and the row has to say so. Elsewhere the events' causes do. */
+void delivery_put_handled(const struct delivery *d, struct append *a);
 /* Handled, with everything it causes durable (or nothing to cause). */
 void delivery_done(struct delivery *d);
-/* A failure of this message: an attempt. */
+/* A failure of this message: an attempt. What becomes of it, its code says (failure.h). */
 void delivery_failed(struct delivery *d, const struct failure *f);
 /* Not the message's fault (queue full, disk full, peer away): no attempt; the subscription pauses
  * for a moment and hands over the same message again. */
@@ -155,7 +154,7 @@ struct bus {
     uint64_t published_position;
     bool is_draining; /* hands over no new messages; whoever sets it wakes the scheduler */
 
-    /* Whoever retries or discards a dead letter takes it off; the bus adds. */
+    /* A failure adds, a redrive takes off. */
     uint64_t n_dead_letters_open;
     uint64_t dead_letters_max; /* BUS_DEAD_LETTERS_MAX */
     unsigned deferred_max;     /* of each subscription: BUS_DEFERRED_MAX */

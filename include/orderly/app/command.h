@@ -15,6 +15,7 @@
 #include "orderly/app/catalogue.h"
 #include "orderly/app/event_log.h"
 #include "orderly/app/order_read.h"
+#include "orderly/app/redrive.h"
 #include "orderly/app/reply.h"
 #include "orderly/app/settings.h"
 #include "orderly/app/turn.h"
@@ -25,6 +26,8 @@
 
 struct app;
 struct command;
+struct dead_letter_command;
+struct letter_hold;
 
 /* What is sent, and stored under an Idempotency-Key. */
 struct answer {
@@ -207,6 +210,45 @@ struct receive_message {
     struct binding_check binding_check;
     enum verdict verdict;
     bool has_turn;
+    struct dead_letter_command *letter; /* received anew for this one; NULL: it is a new message */
+};
+/* POST /dead-letters/{id}/retry and …/discard; what they do to the lanes is in redrive.h. */
+struct dead_letter_command {
+    struct receive_message receive; /* its command; the rest where the message is received anew */
+    struct dead_letter_id id;
+    bool is_discard;
+    struct str reason; /* discard, 1..500 */
+    bool is_forced;    /* discard, though a refund or release stays due by it */
+    /* Retry with another payload: raw_payload of `receive` has its text. read_payload runs when the
+     * message's type is known, and fills payload from it; false: the reply has the faults. */
+    bool has_payload;
+    bool (*read_payload)(struct dead_letter_command *dc, struct reply *r);
+    /* App only. */
+    struct letter_hold *hold;
+    struct turn_wait hold_wait;
+    struct store_read read;
+    enum err read_err;
+    struct dead_letter_item item;
+    struct event *message; /* of the request's memory, like redrive: most commands are smaller */
+    bool has_message;
+    struct str given_row;    /* the message with the other payload, encoded */
+    struct str given_before; /* the payload that an earlier retry gave, as text */
+    struct redrive *redrive;
+};
+/* POST /dead-letters/retry (bulk_retry.c). */
+#define BULK_PER_SECOND_DEFAULT 100
+#define BULK_PER_SECOND_MAX 10000
+#define BULK_SHOWN_MAX 100 /* ids in the answer */
+struct bulk_retry {
+    struct command command;
+    struct dead_letter_filter filter; /* states: parked, open, or both */
+    bool is_dry_run;
+    unsigned per_second; /* 1..BULK_PER_SECOND_MAX */
+    /* For the reply: scan.n letters, and the ids of the first of them. */
+    struct dead_letter_scan scan;
+    /* App only. */
+    struct store_read read;
+    enum err read_err;
 };
 struct change_settings {
     struct command command;
@@ -224,5 +266,7 @@ void shipment_command_start(struct shipment_command *c);
 void add_product_start(struct add_product *c);
 void change_product_start(struct change_product *c);
 void receive_message_start(struct receive_message *c);
+void dead_letter_command_start(struct dead_letter_command *c);
+void bulk_retry_start(struct bulk_retry *c);
 void change_settings_start(struct change_settings *c);
 #endif

@@ -1,6 +1,11 @@
 /* The row of a deferred lane (DB_LANES): a lane whose head failed and waits for its next attempt,
  * or is parked behind a dead letter. While the row is there the lane's messages from the head on
- * are found in the log, and the subscription's cursor may be past them. */
+ * are found in the log, and the subscription's cursor may be past them; those before it are done
+ * with. Each append that ends a message of such a lane moves the row's head behind it.
+ *
+ * A lane that is alone holds one message and no other: that of an open dead letter that was retried,
+ * whose own lane has long gone on. Its key is the dead letter's id, and its row goes with its
+ * message. */
 #ifndef ORDERLY_APP_DEFERRED_LANE_H
 #define ORDERLY_APP_DEFERRED_LANE_H
 #include "orderly/base/check.h"
@@ -12,9 +17,12 @@ struct deferred_lane {
     enum subscription_id subscription;
     struct lane_id lane;
 
-    uint64_t head_position;
-    unsigned attempts; /* of the head, all failed */
+    uint64_t head_position; /* where attempts is 0 and nothing is parked: or what comes behind it */
+    unsigned attempts;      /* of the head, all failed */
     bool is_parked;
+    bool is_alone;
+    uint64_t
+        payload_position; /* of the DeadLetterRetried that gave the head its payload; 0: none */
     int64_t first_failed_at_ms, last_failed_at_ms;
     int64_t due_wall_ms;                  /* not parked: next attempt */
     struct dead_letter_id dead_letter_id; /* parked: behind which one */

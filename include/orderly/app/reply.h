@@ -19,6 +19,8 @@
     X(PRICE_CHANGED, "price_changed", 409)                                                         \
     X(DUPLICATE_SKU, "duplicate_sku", 409)                                                         \
     X(ILLEGAL_STATE, "illegal_state", 409)                                                         \
+    X(RETRY_RUNNING, "retry_running", 409)                                                         \
+    X(FORCE_NEEDED, "force_needed", 409)                                                           \
     X(NOT_CONFIRMED, "not_confirmed", 409)                                                         \
     X(PAYMENT_TAKEN, "payment_taken", 409)                                                         \
     X(IDEMPOTENCY_IN_FLIGHT, "idempotency_in_flight", 409)                                         \
@@ -48,6 +50,8 @@ struct fault {
 };
 
 struct simulators;
+struct dead_letter_item;
+struct bulk_retry;
 
 /* Views; valid only while the reply is being rendered. */
 struct reply {
@@ -64,6 +68,8 @@ struct reply {
     const struct shipment *shipment;
     struct shipment_id shipment_id;
     const struct simulators *simulators;
+    const struct dead_letter_item *dead_letter;
+    const struct bulk_retry *bulk;
     struct str message_id; /* POST /messages */
     uint64_t position;
     /* ILLEGAL_STATE */

@@ -149,6 +149,7 @@ struct payload {
     struct dead_letter_id dead_letter_id;
     uint64_t message_position;
     int64_t attempts;
+    struct str message_row; /* a message with another payload, encoded like an event */
 };
 
 /* X(number, JSON name, kind, member): kinds say how a member is stored and printed. */
@@ -188,7 +189,8 @@ struct payload {
     X(ERROR_DETAIL, "errorDetail", STR, error_detail)                                              \
     X(DEAD_LETTER_ID, "deadLetterId", UUID, dead_letter_id)                                        \
     X(MESSAGE_POSITION, "messagePosition", INT, message_position)                                  \
-    X(ATTEMPTS, "attempts", INT, attempts)
+    X(ATTEMPTS, "attempts", INT, attempts)                                                         \
+    X(MESSAGE_ROW, "payload", ROW, message_row)
 
 enum field {
     FIELD_NONE,
@@ -217,6 +219,7 @@ enum field_kind {
     FIELD_KIND_ADDRESS,
     FIELD_KIND_REFUND,
     FIELD_KIND_RELEASE,
+    FIELD_KIND_ROW, /* struct str: an event, encoded; its payload is what is printed */
 };
 
 struct field_info {

@@ -185,7 +185,8 @@ static void inventory_handle(struct subscription *s, struct delivery *d)
     if (!step)
         handling_done(h);
     else if (d->attempt <= app->simulators.inventory.fail_first)
-        handling_failed(h, "handler_failed", STR("The inventory simulator is set to fail."), false);
+        handling_failed(h, FAILURE_CODE_HANDLER_FAILED,
+                        STR("The inventory simulator is set to fail."));
     else
         handling_open(h, app->simulators.inventory.delay_ms[h->event->p.flow], step);
 }

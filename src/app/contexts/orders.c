@@ -121,10 +121,8 @@ static void orders_decide(struct handling *h)
     event_list_init(&app->decision);
     outcome = use_cases[h->event->type](o, h->event, &unasked, &app->decision);
     if (outcome == ORDER_OUTCOME_TOO_MANY) {
-        handling_failed(h, "too_many",
-                        STR("The order has too many payments, reservations or "
-                            "shipments."),
-                        true);
+        handling_failed(h, FAILURE_CODE_TOO_MANY,
+                        STR("The order has too many payments, reservations or shipments."));
         return;
     }
     if (outcome != ORDER_OUTCOME_CHANGED) {
@@ -143,7 +141,7 @@ static void orders_decide(struct handling *h)
 static void orders_with_dossier(struct handling *h)
 {
     if (!h->dossier->order) {
-        handling_failed(h, "unknown_order", STR("There is no such order."), true);
+        handling_failed(h, FAILURE_CODE_UNKNOWN_ORDER, STR("There is no such order."));
         return;
     }
     if (!use_cases[h->event->type]) {
@@ -153,29 +151,19 @@ static void orders_with_dossier(struct handling *h)
     handling_take_turn(h, &h->dossier->turn, orders_decide);
 }
 
-static struct str orders_verdict_text(enum verdict v)
-{
-    switch (v) {
-    case VERDICT_PAYMENT_TAKEN:
-        return STR("The payment belongs to another order.");
-    case VERDICT_RESERVATION_TAKEN:
-        return STR("The reservation belongs to another order.");
-    case VERDICT_SHIPMENT_TAKEN:
-        return STR("The shipment belongs to another order.");
-    case VERDICT_NOT_CONFIRMED:
-        return STR("Shipments has not handled OrderShipped of this shipment.");
-    case VERDICT_ILLEGAL_STATE:
-        return STR("The shipment is in a state that does not allow this.");
-    case VERDICT_TOO_MANY:
-        return STR("The order has too many payments, reservations or shipments.");
-    case VERDICT_UNKNOWN_ORDER:
-        return STR("There is no such order.");
-    case VERDICT_NOT_THEIRS:
-        return STR("The built-in context did not do this; nobody else can.");
-    default:
-        return STR("Refused.");
-    }
-}
+/* What was found wrong with an outside message when it came in. */
+static const struct failure orders_verdicts[VERDICT_COUNT] = {
+#define V(name, code, text) [VERDICT_##name] = { FAILURE_CODE_##code, { text, sizeof(text) - 1 } }
+    V(PAYMENT_TAKEN, PAYMENT_TAKEN, "The payment belongs to another order."),
+    V(RESERVATION_TAKEN, RESERVATION_TAKEN, "The reservation belongs to another order."),
+    V(SHIPMENT_TAKEN, SHIPMENT_TAKEN, "The shipment belongs to another order."),
+    V(NOT_CONFIRMED, NOT_CONFIRMED, "Shipments has not handled OrderShipped of this shipment."),
+    V(ILLEGAL_STATE, ILLEGAL_STATE, "The shipment is in a state that does not allow this."),
+    V(TOO_MANY, TOO_MANY, "The order has too many payments, reservations or shipments."),
+    V(UNKNOWN_ORDER, UNKNOWN_ORDER, "There is no such order."),
+    V(NOT_THEIRS, ILLEGAL_STATE, "The built-in context did not do this; nobody else can."),
+#undef V
+};
 
 static void orders_handle(struct subscription *s, struct delivery *d)
 {
@@ -183,7 +171,7 @@ static void orders_handle(struct subscription *s, struct delivery *d)
     const struct event *e = h->event;
 
     if (e->verdict != VERDICT_FINE)
-        handling_failed(h, verdict_name(e->verdict), orders_verdict_text(e->verdict), true);
+        handling_failed(h, orders_verdicts[e->verdict].code, orders_verdicts[e->verdict].detail);
     else
         handling_open(h, 0, orders_with_dossier);
 }

@@ -126,7 +126,8 @@ static void payments_handle(struct subscription *s, struct delivery *d)
     if (is_charge ? !app->simulators.payments.enabled : payments_refund_of(e) == NULL)
         handling_done(h); /* somebody outside charges, or there is nothing to give back */
     else if (payments_fails(app, d))
-        handling_failed(h, "handler_failed", STR("The payment simulator is set to fail."), false);
+        handling_failed(h, FAILURE_CODE_HANDLER_FAILED,
+                        STR("The payment simulator is set to fail."));
     else
         handling_open(h, app->simulators.payments.delay_ms[e->p.flow],
                       is_charge ? payments_charge : payments_refund);

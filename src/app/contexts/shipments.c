@@ -112,7 +112,8 @@ static void shipments_handle(struct subscription *s, struct delivery *d)
     if (e->type == EVENT_ORDER_PAID && makes_none)
         handling_done(h); /* it comes from outside */
     else if (d->attempt <= app->simulators.shipments.fail_first)
-        handling_failed(h, "handler_failed", STR("The shipment simulator is set to fail."), false);
+        handling_failed(h, FAILURE_CODE_HANDLER_FAILED,
+                        STR("The shipment simulator is set to fail."));
     else if (e->type == EVENT_ORDER_PAID)
         handling_open(h, delay_ms, shipments_create);
     else if (e->type == EVENT_ORDER_SHIPPED)

@@ -1,5 +1,6 @@
 #include "commands.h"
 #include "fields.h"
+#include "orderly/app/event_codec.h"
 #include "render.h"
 #include "simulator_json.h"
 #include <stdio.h>
@@ -19,6 +20,8 @@ SAME_PLACE(add_product.command);
 SAME_PLACE(change_product.command);
 SAME_PLACE(receive_message.command);
 SAME_PLACE(change_settings.command);
+SAME_PLACE(dead_letter.receive.command);
+SAME_PLACE(bulk_retry.command);
 
 /* ---- the way back: reply to answer ----------------------------------------------------------- */
 
@@ -41,6 +44,10 @@ static struct str default_detail(enum reply_code code)
         return STR("A product with this sku is there already.");
     case REPLY_ILLEGAL_STATE:
         return STR("The command is not legal in this state.");
+    case REPLY_RETRY_RUNNING:
+        return STR("Another retry of many is under way.");
+    case REPLY_FORCE_NEEDED:
+        return STR("This needs force.");
     case REPLY_NOT_CONFIRMED:
         return STR("The shipment is not confirmed yet.");
     case REPLY_PAYMENT_TAKEN:
@@ -111,6 +118,39 @@ static struct str location_of(struct call *c, const char *folder, struct str id)
     return call_location(c, "/%s/" STR_FMT, folder, STR_ARG(id));
 }
 
+static void render_letter(struct json_out *o, const struct dead_letter_item *item)
+{
+    struct arena scratch;
+    struct event message;
+    bool has_message;
+
+    arena_init(&scratch, NULL, 0);
+    has_message = item->message_row.n && event_decode(item->message_row, item->letter.position,
+                                                      &message, &scratch) == ERR_OK;
+    render_dead_letter(o, item, has_message ? &message : NULL);
+    arena_deinit(&scratch);
+}
+
+/* How many there are, and the ids of the first of them. */
+static void render_bulk(struct json_out *o, const struct bulk_retry *b)
+{
+    json_open(o, '{');
+    JSON_KEY(o, "dryRun");
+    json_bool(o, b->is_dry_run);
+    JSON_KEY(o, "matched");
+    json_u64(o, b->scan.n);
+    JSON_KEY(o, "perSecond");
+    json_u64(o, b->per_second);
+    JSON_KEY(o, "deadLetterIds");
+    json_open(o, '[');
+    for (unsigned i = 0; i < b->scan.n_ids; i++) {
+        json_item(o);
+        json_uuid(o, b->scan.ids[i].u);
+    }
+    json_close(o, ']');
+    json_close(o, '}');
+}
+
 static void render_success(struct command_call *cc, const struct reply *r, struct json_out *o)
 {
     struct call *c = cc->call;
@@ -148,6 +188,10 @@ static void render_success(struct command_call *cc, const struct reply *r, struc
         JSON_KEY(o, "position");
         json_u64(o, r->position);
         json_close(o, '}');
+    } else if (r->dead_letter) {
+        render_letter(o, r->dead_letter);
+    } else if (r->bulk) {
+        render_bulk(o, r->bulk);
     } else if (r->simulators) {
         simulator_write(o, r->simulators, cc->u.change_settings.simulator);
     }

@@ -8,6 +8,7 @@
 struct command_call {
     struct call *call;
     struct json_in in;
+    struct yyjson_val *payload; /* of a retry, until it is known what it has to be */
     union {
         struct command command; /* each of these starts with it */
         struct create_cart create_cart;
@@ -21,6 +22,8 @@ struct command_call {
         struct change_product change_product;
         struct receive_message receive_message;
         struct change_settings change_settings;
+        struct dead_letter_command dead_letter;
+        struct bulk_retry bulk_retry;
     } u;
 };
 

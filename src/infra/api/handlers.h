@@ -39,6 +39,11 @@ void dead_letters_get_one(struct call *c);
 void events_stream(struct call *c);
 void messages_stream(struct call *c);
 
+/* dead_letters.c */
+void dead_letters_retry(struct call *c);
+void dead_letters_discard(struct call *c);
+void dead_letters_retry_many(struct call *c);
+
 /* products.c */
 void products_add(struct call *c);
 void products_get(struct call *c);

@@ -4,6 +4,7 @@
 #include "fields.h"
 #include "filters.h"
 #include "handlers.h"
+#include "letter_filter.h"
 #include "orderly/app/event_codec.h"
 #include "orderly/app/lanes.h"
 #include "orderly/app/queries.h"
@@ -24,8 +25,7 @@ struct list_job {
         struct event_query events;
         struct event_id event;
         struct {
-            enum subscription_id subscription;
-            struct lane_id lane;
+            struct dead_letter_filter filter;
             struct dead_letter_id after;
             unsigned limit;
         } dead_letters;
@@ -418,9 +418,9 @@ static enum err run_dead_letters(struct list_job *job, const struct store_view *
     unsigned n;
     bool has_more;
     char text[UUID_TEXT_LEN];
-    enum err e = dead_letters_list(v, &job->arena, job->q.dead_letters.subscription,
-                                   job->q.dead_letters.lane, &job->q.dead_letters.after,
-                                   job->q.dead_letters.limit, &items, &n, &has_more);
+    enum err e =
+        dead_letters_list(v, &job->arena, &job->q.dead_letters.filter, &job->q.dead_letters.after,
+                          job->q.dead_letters.limit, &items, &n, &has_more);
 
     if (e != ERR_OK)
         return e;
@@ -435,32 +435,20 @@ static enum err run_dead_letters(struct list_job *job, const struct store_view *
     return ERR_OK;
 }
 
-static bool subscription_of(struct str name, enum subscription_id *out)
-{
-    for (unsigned i = SUBSCRIPTION_NONE + 1; i < SUBSCRIPTION_COUNT; i++) {
-        if (str_eq(name, subscription_name((enum subscription_id)i))) {
-            *out = (enum subscription_id)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 void dead_letters_list_all(struct call *c)
 {
     struct list_job *job = list_job_create(c, run_dead_letters, NULL);
     struct json_in in = { .arena = &c->req->arena };
     struct str text;
-    struct text_id id;
 
-    if (call_param(c, "subscription", &text) &&
-        !subscription_of(text, &job->q.dead_letters.subscription))
-        call_fault(&in, "subscription", "is no subscription");
-    if (call_param(c, "orderId", &text)) {
-        if (text_id_parse(text, &id))
-            job->q.dead_letters.lane = lane_of_correlation(text);
-        else
-            call_fault(&in, "orderId", "must be 1 to 64 characters of A-Z a-z 0-9 . _ : -");
+    for (unsigned i = 0; i < LETTER_FILTER_MEMBERS; i++) {
+        enum letter_filter_member member = (enum letter_filter_member)i;
+        const char *fault = call_param(c, letter_filter_name(member), &text)
+                                ? letter_filter_set(&job->q.dead_letters.filter, member, text)
+                                : NULL;
+
+        if (fault)
+            call_fault(&in, letter_filter_name(member), fault);
     }
     if (param_after(c, &in, &text) && !uuid_parse(text, &job->q.dead_letters.after.u))
         fault_after(&in);

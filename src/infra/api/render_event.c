@@ -1,5 +1,6 @@
 /* Events, messages and dead letters: the payload walks the field table of domain/event.h, so an
  * event that is added to the catalogue needs nothing here. */
+#include "orderly/app/event_codec.h"
 #include "orderly/app/lanes.h"
 #include "render.h"
 
@@ -120,6 +121,7 @@ static bool field_is_empty(const struct payload *p, const struct field_info *inf
     case FIELD_KIND_UUID:
         return bytes_are_zero(member, sizeof(struct uuid));
     case FIELD_KIND_STR:
+    case FIELD_KIND_ROW:
         return ((const struct str *)(const void *)member)->n == 0;
     case FIELD_KIND_INT:
     case FIELD_KIND_MONEY:
@@ -144,6 +146,20 @@ static bool field_is_empty(const struct payload *p, const struct field_info *inf
         return !p->release.set;
     }
     UNREACHABLE("field kind");
+}
+
+/* The payload that an operator gave a message, as it was sent. */
+static void render_row(struct json_out *o, struct str row)
+{
+    struct event e;
+    struct arena arena;
+
+    arena_init(&arena, NULL, 0);
+    if (event_decode(row, 0, &e, &arena) == ERR_OK && e.raw_payload.n)
+        json_raw_str(o, e.raw_payload);
+    else
+        JSON_LITERAL(o, "null");
+    arena_deinit(&arena);
 }
 
 static void render_field(struct json_out *o, const struct payload *p, const struct field_info *info)
@@ -214,6 +230,9 @@ static void render_field(struct json_out *o, const struct payload *p, const stru
         return;
     case FIELD_KIND_RELEASE:
         render_release(o, p);
+        return;
+    case FIELD_KIND_ROW:
+        render_row(o, *(const struct str *)member);
         return;
     }
     UNREACHABLE("field kind");
@@ -366,7 +385,12 @@ void render_dead_letter(struct json_out *o, const struct dead_letter_item *item,
         json_str(o, message->p.foreign_order_id);
     else
         json_uuid(o, message ? message->p.order_id.u : d->lane.u);
-    JSON_KEY(o, "messageId");
+    JSON_KEY(o, "messageId"); /* the sender's own, where it came from outside */
+    if (message && message->message_id.n)
+        json_str(o, message->message_id);
+    else
+        json_uuid(o, d->message_id.u);
+    JSON_KEY(o, "eventId");
     json_uuid(o, d->message_id.u);
     JSON_KEY(o, "topic");
     json_plain(o, event_infos[d->type].topic);

@@ -58,8 +58,12 @@ const struct route routes[] = {
           .is_new_work = true),
 
     ROUTE(GET, "/dead-letters", OPERATOR, dead_letters_list_all,
-          .query = " subscription orderId after cursor limit "),
+          .query = " subscription orderId topic code state after cursor limit "),
+    ROUTE(POST, "/dead-letters/retry", OPERATOR, dead_letters_retry_many),
     ROUTE(GET, "/dead-letters/{id}", OPERATOR, dead_letters_get_one),
+    ROUTE(POST, "/dead-letters/{id}/retry", OPERATOR, dead_letters_retry,
+          .body_max = ROUTE_MESSAGE_BODY_MAX),
+    ROUTE(POST, "/dead-letters/{id}/discard", OPERATOR, dead_letters_discard),
 
     ROUTE(GET, "/simulators/{name}", OPERATOR, simulators_get),
     ROUTE(PUT, "/simulators/{name}", OPERATOR, simulators_put),

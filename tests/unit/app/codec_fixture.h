@@ -52,6 +52,7 @@ FIXTURE struct payload *fill_field(struct payload *p, enum field field)
         p->sku = sku_of("WIDGET-001");
         break;
     case FIELD_KIND_STR:
+    case FIELD_KIND_ROW:
         *(struct str *)member = STR("some text");
         break;
     case FIELD_KIND_INT:
@@ -145,6 +146,7 @@ FIXTURE bool same_field(const struct payload *a, const struct payload *b, enum f
     case FIELD_KIND_SKU:
         return sku_eq(&a->sku, &b->sku);
     case FIELD_KIND_STR:
+    case FIELD_KIND_ROW:
         return str_eq(*(const struct str *)ma, *(const struct str *)mb);
     case FIELD_KIND_INT:
     case FIELD_KIND_MONEY:

@@ -54,6 +54,9 @@ static struct dead_letter a_dead_letter(void)
         .message_id = { lane_number(8).u },
         .type = EVENT_PAYMENT_APPROVED,
         .position = UINT64_C(0x123456789abcdef0),
+        .is_parking = true,
+        .payload_position = 11,
+        .closed_position = 12,
         .attempts = 4,
         .first_failed_at_ms = 1795176000000,
         .last_failed_at_ms = 1795176002000,
@@ -76,6 +79,9 @@ static void dead_letter__reads_what_it_wrote(void **state)
     assert_true(uuid_eq(back.message_id.u, d.message_id.u));
     assert_int_equal(back.type, d.type);
     assert_true(back.position == d.position);
+    assert_int_equal(back.is_parking, d.is_parking);
+    assert_int_equal(back.payload_position, d.payload_position);
+    assert_int_equal(back.closed_position, d.closed_position);
     assert_int_equal(back.attempts, d.attempts);
     assert_true(back.first_failed_at_ms == d.first_failed_at_ms);
     assert_true(back.last_failed_at_ms == d.last_failed_at_ms);
@@ -119,6 +125,8 @@ static void deferred_lane__reads_what_it_wrote_and_refuses_the_rest(void **state
         .first_failed_at_ms = 1,
         .last_failed_at_ms = 2,
         .due_wall_ms = 3,
+        .is_alone = true,
+        .payload_position = 13,
         .dead_letter_id = { lane_number(5).u },
         .error_code = STR("handler_failed"),
     };
@@ -136,6 +144,8 @@ static void deferred_lane__reads_what_it_wrote_and_refuses_the_rest(void **state
     assert_int_equal(back.head_position, 12);
     assert_int_equal(back.attempts, 3);
     assert_true(back.is_parked);
+    assert_true(back.is_alone);
+    assert_int_equal(back.payload_position, 13);
     assert_int_equal(back.first_failed_at_ms, 1);
     assert_int_equal(back.last_failed_at_ms, 2);
     assert_int_equal(back.due_wall_ms, 3);
@@ -168,8 +178,10 @@ static void list_run(struct store_read *read, const struct store_view *v)
 {
     struct list_read *r = container_of(read, struct list_read, read);
 
-    r->err = dead_letters_list(v, &r->arena, r->subscription, r->lane, &r->after, r->limit,
-                               &r->items, &r->n, &r->has_more);
+    struct dead_letter_filter filter = { .subscription = r->subscription, .lane = r->lane };
+
+    r->err = dead_letters_list(v, &r->arena, &filter, &r->after, r->limit, &r->items, &r->n,
+                               &r->has_more);
 }
 
 static void get_run(struct store_read *read, const struct store_view *v)

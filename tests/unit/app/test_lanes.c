@@ -446,7 +446,7 @@ static void lane__cuts_a_long_detail_between_characters(void **state)
 {
     struct player *p = *state;
     char detail[BUS_ERROR_DETAIL_MAX + 50];
-    struct failure f = { "handler_failed", { detail, sizeof(detail) }, false };
+    struct failure f = { FAILURE_CODE_HANDLER_FAILED, { detail, sizeof(detail) } };
     struct lane_state states[SUBSCRIPTION_COUNT];
 
     memset(detail, 'x', sizeof(detail));

@@ -206,13 +206,10 @@ static void dead_letters__of_large_messages_come_in_small_pages(void **state)
     get(f, "/dead-letters?limit=500");
     assert_true(count(f, "/data") > 0);
     assert_true(count(f, "/data") < 24);
-    /* Also where nothing of a page fits the filter. */
+    /* Messages of letters that do not fit are not read at all. */
     get(f, "/dead-letters?subscription=payments");
     assert_int_equal(count(f, "/data"), 0);
-    snprintf(next, sizeof(next), "%s", value(f, "/nextCursor"));
-    assert_string_not_equal(next, "null");
-    get(f, path_of("/dead-letters?subscription=payments&after=", next, ""));
-    assert_int_equal(count(f, "/data"), 0);
+    assert_value(f, "/nextCursor", "null");
 
     get(f, "/dead-letters?limit=500");
     for (;; pages++) {
@@ -251,7 +248,9 @@ static void messages__of_unknown_orders_become_dead_letters(void **state)
     id = new_id(f, "/data/0/deadLetterId");
     assert_int_equal(get(f, path_of("/dead-letters/", id, "")), 200);
     assert_value(f, "/deadLetterId", id);
-    assert_int_equal(count(f, ""), 13);
+    assert_int_equal(count(f, ""), 14);
+    assert_value(f, "/messageId", "m-1");
+    assert_string_not_equal(value(f, "/eventId"), "null");
     get(f, "/dead-letters?subscription=payments");
     assert_int_equal(count(f, "/data"), 0);
     get(f, "/dead-letters?subscription=orders&orderId=shop-17&limit=1");

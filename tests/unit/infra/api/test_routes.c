@@ -73,6 +73,9 @@ static void routes__have_the_role_that_the_product_says(void **state)
         { HTTP_METHOD_POST, "/messages/payment.approved", ROLE_CONTEXT },
         { HTTP_METHOD_GET, "/dead-letters", ROLE_OPERATOR },
         { HTTP_METHOD_GET, "/dead-letters/1", ROLE_OPERATOR },
+        { HTTP_METHOD_POST, "/dead-letters/retry", ROLE_OPERATOR },
+        { HTTP_METHOD_POST, "/dead-letters/1/retry", ROLE_OPERATOR },
+        { HTTP_METHOD_POST, "/dead-letters/1/discard", ROLE_OPERATOR },
         { HTTP_METHOD_GET, "/simulators/payments", ROLE_OPERATOR },
         { HTTP_METHOD_PUT, "/simulators/payments", ROLE_OPERATOR },
         { HTTP_METHOD_GET, "/metrics", ROLE_OPERATOR },
@@ -125,7 +128,7 @@ static void routes__find_nothing_elsewhere(void **state)
         "/orders/1/explode",
         "/events/a/b",
         "/livez/x",
-        "/dead-letters/1/retry",
+        "/dead-letters/1/2/retry",
     };
     struct route_match match;
 

@@ -1,0 +1,366 @@
+/* Retry and discard of one dead letter.
+ *
+ *     letter's turn -> read it -> decide -> [payload] -> append with redrive -> done
+ *                                        -> message received anew (receive_message.c), the same append
+ *
+ * The letter's turn is no aggregate's turn: it only says that this letter is in somebody's hands, so
+ * that what was read is still so when it is written. It is held while a message that is received
+ * anew waits for the turn of its stream; nobody waits the other way round. */
+#include "app_private.h"
+#include "orderly/app/event_codec.h"
+#include "orderly/base/bytes.h"
+#include "orderly/base/mem.h"
+
+/* A letter that is in somebody's hands. */
+struct letter_hold {
+    struct map_node node; /* in app->letters, by id */
+    struct dead_letter_id id;
+    struct turn turn;
+};
+
+static void letter_hold_start(struct dead_letter_command *dc, turn_cb granted)
+{
+    struct app *app = dc->receive.command.app;
+    struct map_node *n = map_find(&app->letters, uuid_bytes(&dc->id.u));
+    struct letter_hold *hold = n ? container_of(n, struct letter_hold, node) : NULL;
+
+    if (!hold) {
+        hold = mem_alloc(sizeof(*hold));
+        hold->id = dc->id;
+        turn_init(&hold->turn);
+        map_insert(&app->letters, &hold->node, uuid_bytes(&hold->id.u));
+    }
+    dc->hold = hold;
+    if (!turn_take(&hold->turn, &dc->hold_wait, granted, true))
+        command_refuse(&dc->receive.command, ERR_LIMIT);
+}
+
+void dead_letter_command_leave(struct dead_letter_command *dc)
+{
+    struct letter_hold *hold = dc->hold;
+
+    turn_give(&hold->turn, &dc->hold_wait);
+    if (!turn_is_idle(&hold->turn))
+        return;
+    map_remove(&dc->receive.command.app->letters, &hold->node);
+    mem_free(hold);
+}
+
+static void letter_reply(struct dead_letter_command *dc, const struct reply *r)
+{
+    command_reply(&dc->receive.command, r);
+    dead_letter_command_leave(dc);
+}
+
+static void letter_refuse(struct dead_letter_command *dc, enum err err)
+{
+    command_refuse(&dc->receive.command, err);
+    dead_letter_command_leave(dc);
+}
+
+/* ---- the append ------------------------------------------------------------------------------ */
+
+static void letter_tell(const struct dead_letter_command *dc)
+{
+    const struct command *c = &dc->receive.command;
+    const struct dead_letter *letter = &dc->redrive->letter;
+    char id[UUID_TEXT_LEN], lane[UUID_TEXT_LEN];
+    struct log_field fields[] = {
+        { "deadLetterId", { id, sizeof(id) } },
+        { "subscription", subscription_name(letter->subscription) },
+        { "correlationId", { lane, sizeof(lane) } },
+        { "topic", event_infos[letter->type].topic },
+        { "userId", c->user_id },
+    };
+
+    uuid_format(letter->id.u, id);
+    uuid_format(letter->lane.u, lane);
+    log_write(c->app->logger, LOG_INFO,
+              dc->is_discard ? "dead_letter_discarded" : "dead_letter_retried", fields,
+              ARRAY_LEN(fields) - (c->user_id.n == 0));
+}
+
+struct event_id dead_letter_command_append(struct dead_letter_command *dc, struct append *a)
+{
+    redrive_append(dc->redrive, a);
+    dc->item.letter = dc->redrive->letter;
+    dc->item.queued_behind = 0;
+    return dc->redrive->event.id;
+}
+
+void dead_letter_command_applied(struct dead_letter_command *dc, enum err status)
+{
+    if (status == ERR_OK)
+        letter_tell(dc);
+    redrive_end(dc->redrive, status);
+}
+
+static void letter_applied(struct command *c, enum err status)
+{
+    struct dead_letter_command *dc = container_of(c, struct dead_letter_command, receive.command);
+
+    dead_letter_command_applied(dc, status);
+    dead_letter_command_leave(dc);
+}
+
+static void letter_redrive(struct dead_letter_command *dc, enum redrive_kind kind)
+{
+    struct command *c = &dc->receive.command;
+    struct reply r = { .code = REPLY_OK, .dead_letter = &dc->item };
+    struct event *e = &dc->redrive->event;
+    enum err err;
+
+    *dc->redrive = (struct redrive){ .bus = &c->app->bus, .kind = kind, .letter = dc->item.letter };
+    e->type = dc->is_discard ? EVENT_DEAD_LETTER_DISCARDED : EVENT_DEAD_LETTER_RETRIED;
+    e->p.order_id = dc->message->p.order_id;
+    e->p.foreign_order_id = dc->message->p.foreign_order_id;
+    e->p.reason = dc->reason;
+    e->p.message_row = dc->given_row;
+    command_event(c, e);
+    err = redrive_check(dc->redrive);
+    if (err == ERR_OK && kind == REDRIVE_ANEW) {
+        receive_again(&dc->receive, dc);
+        return;
+    }
+    if (err == ERR_OK)
+        err = append_begin(&c->append, &c->app->log, APPEND_COMMAND);
+    if (err != ERR_OK) {
+        letter_refuse(dc, err);
+        return;
+    }
+    (void)dead_letter_command_append(dc, &c->append);
+    command_submit(c, &r, letter_applied);
+}
+
+/* ---- another payload ------------------------------------------------------------------------- */
+
+static bool order_is_the_same(const struct payload *a, const struct payload *b)
+{
+    return uuid_eq(a->order_id.u, b->order_id.u) &&
+           str_eq(a->foreign_order_id, b->foreign_order_id);
+}
+
+/* What the message is about can't be changed where its stream has it already. */
+static const char *letter_changed_id(const struct payload *a, const struct payload *b)
+{
+    if (!text_id_eq(&a->payment_id.t, &b->payment_id.t))
+        return "/payload/paymentId";
+    if (!text_id_eq(&a->reservation_id.t, &b->reservation_id.t))
+        return "/payload/reservationId";
+    if (!text_id_eq(&a->shipment_id.t, &b->shipment_id.t))
+        return "/payload/shipmentId";
+    return NULL;
+}
+
+static bool letter_fault(struct dead_letter_command *dc, const char *pointer, const char *detail)
+{
+    struct fault *f = arena_alloc(dc->receive.command.arena, sizeof(*f));
+    struct reply r = { .code = REPLY_VALIDATION, .faults = f, .n_faults = 1 };
+
+    *f = (struct fault){ .pointer = str_of(pointer), .detail = str_of(detail) };
+    letter_reply(dc, &r);
+    return false;
+}
+
+/* Reads it as its topic asks for, and sees that it is still the same message. False: replied. */
+static bool letter_take_payload(struct dead_letter_command *dc)
+{
+    struct receive_message *m = &dc->receive;
+    const struct event *original = dc->message;
+    struct reply r = { .code = REPLY_VALIDATION };
+    struct event given = *original;
+    struct buf row = { 0 };
+    const char *changed;
+
+    if (original->message_id.n == 0)
+        return letter_fault(dc, "/payload",
+                            "can't be given: the message is the server's own record of what "
+                            "happened; only one from outside can be corrected");
+    m->type = original->type;
+    m->payload = (struct payload){ 0 };
+    if (!dc->read_payload(dc, &r)) {
+        letter_reply(dc, &r);
+        return false;
+    }
+    if (!order_is_the_same(&m->payload, &original->p))
+        return letter_fault(dc, "/payload/orderId", "must be the message's own");
+    changed = letter_changed_id(&m->payload, &original->p);
+    if (changed && original->verdict == VERDICT_FINE)
+        return letter_fault(dc, changed, "must be the message's own: it was accepted with it");
+    given.p = m->payload;
+    given.p.flow = original->p.flow;
+    given.raw_payload = m->raw_payload;
+    event_encode(&given, &row);
+    dc->given_row = arena_str(m->command.arena, buf_str(&row));
+    buf_deinit(&row);
+    return true;
+}
+
+static void letter_retry(struct dead_letter_command *dc)
+{
+    struct receive_message *m = &dc->receive;
+    const struct event *e = dc->message;
+
+    if (!dc->has_message) {
+        letter_refuse(dc, ERR_DAMAGED);
+        return;
+    }
+    if (dc->has_payload && !letter_take_payload(dc))
+        return;
+    if (dc->item.letter.state == DEAD_LETTER_PARKED) {
+        letter_redrive(dc, REDRIVE_LANE);
+    } else if (e->verdict == VERDICT_FINE) {
+        letter_redrive(dc, REDRIVE_ALONE);
+    } else {
+        if (!dc->has_payload) {
+            m->type = e->type;
+            m->payload = e->p;
+            m->raw_payload = e->raw_payload;
+        }
+        m->payload.flow = FLOW_NONE; /* the order's, as ever */
+        m->message_id = e->message_id;
+        letter_redrive(dc, REDRIVE_ANEW);
+    }
+}
+
+/* ---- discard --------------------------------------------------------------------------------- */
+
+/* Without it money or stock would not go back, or nobody would know that it did: the order shows it
+ * as due, and only a person sees to it from then on. */
+static bool letter_settles_something(const struct dead_letter_command *dc)
+{
+    const struct payload *p = &dc->message->p;
+
+    if (dc->message->verdict != VERDICT_FINE)
+        return false;
+    switch (dc->item.letter.subscription) {
+    case SUBSCRIPTION_PAYMENTS:
+        return p->refund.set || dc->message->type == EVENT_ORDER_REFUND_REQUESTED;
+    case SUBSCRIPTION_INVENTORY:
+        return p->release.set || dc->message->type == EVENT_ORDER_RELEASE_REQUESTED;
+    case SUBSCRIPTION_ORDERS:
+        return dc->message->type == EVENT_PAYMENT_REFUNDED ||
+               dc->message->type == EVENT_STOCK_RELEASED ||
+               dc->message->type == EVENT_INVENTORY_RELEASED;
+    default:
+        return false;
+    }
+}
+
+static void letter_discard(struct dead_letter_command *dc)
+{
+    struct reply r = { .code = REPLY_FORCE_NEEDED };
+
+    if (!dc->is_forced && (!dc->has_message || letter_settles_something(dc))) {
+        r.detail = dc->has_message
+                       ? STR("The message settles a refund or a release, which stays due without "
+                             "it; discard it with force if that is meant.")
+                       : STR("The message can't be read, so nobody knows what it asks for; discard "
+                             "it with force if that is meant.");
+        letter_reply(dc, &r);
+        return;
+    }
+    letter_redrive(dc, REDRIVE_SKIP);
+}
+
+/* ---- deciding -------------------------------------------------------------------------------- */
+
+/* A retry holds where it was retried with the same payload, or none is asked for. */
+static bool letter_holds(const struct dead_letter_command *dc)
+{
+    if (dc->is_discard)
+        return dc->item.letter.state == DEAD_LETTER_DISCARDED;
+    return dc->item.letter.state == DEAD_LETTER_RETRIED &&
+           (!dc->has_payload || str_eq(dc->given_before, dc->receive.raw_payload));
+}
+
+static void letter_decide(struct dead_letter_command *dc)
+{
+    struct reply r = { .code = REPLY_OK, .dead_letter = &dc->item };
+
+    if (dead_letter_is_open(&dc->item.letter)) {
+        if (dc->is_discard)
+            letter_discard(dc);
+        else
+            letter_retry(dc);
+        return;
+    }
+    if (!letter_holds(dc)) {
+        r = (struct reply){ .code = REPLY_ILLEGAL_STATE,
+                            .status = dead_letter_state_name(dc->item.letter.state) };
+        r.detail = dc->item.letter.state == DEAD_LETTER_DISCARDED
+                       ? STR("The dead letter was discarded.")
+                   : dc->is_discard ? STR("The dead letter was retried.")
+                                    : STR("The dead letter was retried with another payload.");
+    }
+    letter_reply(dc, &r);
+}
+
+/* What an operator gave a message when the letter was retried. */
+static struct str letter_read_given(const struct store_view *v, struct arena *a, uint64_t position)
+{
+    char key[8];
+    struct str row;
+    struct event closed, given;
+
+    bytes_put_u64(key, position);
+    if (store_get(v, DB_EVENTS, (struct str){ key, sizeof(key) }, a, &row) != ERR_OK ||
+        event_decode(row, position, &closed, a) != ERR_OK || closed.p.message_row.n == 0 ||
+        event_decode(closed.p.message_row, position, &given, a) != ERR_OK)
+        return STR_NONE;
+    return given.raw_payload;
+}
+
+static void letter_read_run(struct store_read *read, const struct store_view *v)
+{
+    struct dead_letter_command *dc = container_of(read, struct dead_letter_command, read);
+    struct arena *a = dc->receive.command.arena;
+
+    dc->read_err = dead_letters_get(v, a, dc->id, &dc->item);
+    if (dc->read_err != ERR_OK)
+        return;
+    dc->has_message =
+        dc->item.message_row.n &&
+        event_decode(dc->item.message_row, dc->item.letter.position, dc->message, a) == ERR_OK;
+    if (dc->item.letter.closed_position && dc->has_payload)
+        dc->given_before = letter_read_given(v, a, dc->item.letter.closed_position);
+}
+
+static void letter_on_read(struct store_read *read)
+{
+    struct dead_letter_command *dc = container_of(read, struct dead_letter_command, read);
+    struct reply r = { .code = REPLY_NOT_FOUND, .detail = STR("There is no such dead letter.") };
+
+    if (dc->read_err == ERR_NOT_FOUND)
+        letter_reply(dc, &r);
+    else if (dc->read_err != ERR_OK)
+        letter_refuse(dc, dc->read_err);
+    else
+        letter_decide(dc);
+}
+
+static void letter_granted(struct turn_wait *w)
+{
+    struct dead_letter_command *dc = container_of(w, struct dead_letter_command, hold_wait);
+    enum err err;
+
+    dc->read = (struct store_read){ .run = letter_read_run, .done = letter_on_read };
+    err = store_read_start(dc->receive.command.app->store, &dc->read);
+    if (err != ERR_OK)
+        letter_refuse(dc, err);
+}
+
+static void letter_run(struct command *c)
+{
+    struct dead_letter_command *dc = container_of(c, struct dead_letter_command, receive.command);
+
+    dc->given_row = dc->given_before = STR_NONE;
+    dc->message = arena_zalloc(c->arena, sizeof(*dc->message));
+    dc->redrive = arena_zalloc(c->arena, sizeof(*dc->redrive));
+    letter_hold_start(dc, letter_granted);
+}
+
+void dead_letter_command_start(struct dead_letter_command *dc)
+{
+    command_start(&dc->receive.command, letter_run);
+}

@@ -1,0 +1,11 @@
+/* The payload of an outside message, field by field: which fields a topic has, and which of them must
+ * be there, says the event catalogue; a field that it does not know is passed over. */
+#ifndef ORDERLY_INFRA_API_PAYLOAD_IN_H
+#define ORDERLY_INFRA_API_PAYLOAD_IN_H
+#include "json_in.h"
+#include "orderly/domain/event.h"
+
+/* Faults point below /payload. Views of the body and of in's arena. */
+void payload_in_read(struct json_in *in, struct yyjson_val *object, enum event_type type,
+                     struct payload *out);
+#endif
