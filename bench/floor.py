@@ -39,14 +39,14 @@ def run_ours(args, url):
 
 
 def main():
-    parser = harness.argument_parser(__doc__)
+    parser = harness.argument_parser(__doc__, store=False)
     parser.add_argument("--seconds", type=int, default=4, help="of one run")
     parser.add_argument("--wrk-threads", type=int, default=1, help="ours has one")
     args = parser.parse_args()
     if not shutil.which("wrk"):
         sys.exit("wrk is not installed; './dev bench floor' installs it.")
 
-    harness.print_machine(args.build)
+    harness.print_machine(args)
     wrk_version = subprocess.run(["wrk", "--version"], capture_output=True, text=True)
     print(f"          {(wrk_version.stdout + wrk_version.stderr).splitlines()[0].split(' Copyright')[0]}")
     ours, wrks, rows = [], [], []

@@ -42,7 +42,7 @@ def seconds_to_normal(load, limit_ms):
 
 
 def run_round(args, peak):
-    with harness.order_server(args.build) as server:
+    with harness.order_server(args) as server:
         reserved_before = server.api.get(f"/products/{orders.SKU}")["reserved"]
         warm = orders.warm_up(args, server, NORMAL * peak)
         before = run_phase(args, server, NORMAL * peak, BEFORE_SECONDS)
@@ -61,7 +61,7 @@ def main():
     orders.add_peak_arguments(parser)
     args = parser.parse_args()
 
-    harness.print_machine(args.build, harness.program_path(args.build, "orderly"))
+    harness.print_machine(args, harness.program_path(args.build, "orderly"))
     peak = args.peak or orders.find_peak(args)
     print(f"\n{OVERLOAD:g} times the peak of {peak:,.0f} orders/s for {OVERLOAD_SECONDS} s,"
           f" {args.connections} connections\n")

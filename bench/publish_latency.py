@@ -1,10 +1,12 @@
-"""How long from an event being published until it is accepted, and until a handler has it?
+"""How long from an event being published until it is committed, and until a handler has it?
 
 First finds the peak: the highest open-loop order rate held for ten seconds with p99 < 100 ms and no 5xx.
 Then, at 70 % of it and at a fixed 50,000 events a second, orders are posted by schedule and the server's
-own histograms are read before and after: orderly_publish_accepted_seconds (handed to the log until
-accepted, which for a durable store means committed) and orderly_publish_handled_seconds (until handed to
-the handler). Quantiles are interpolated within the buckets (1, 2, 5 a decade); the largest is exact.
+own histograms are read before and after: orderly_publish_accepted_seconds (from where an event is handed
+to the log until the letter of its commit is worked off on the loop) and orderly_publish_handled_seconds
+(until a handler is called with it, which is always behind its commit, in a later turn). With --store
+memory the same way is taken without a disk. Quantiles are interpolated within the buckets (1, 2, 5 a
+decade); the largest is exact.
 """
 
 import sys
@@ -16,13 +18,14 @@ import orders  # noqa: E402
 
 PEAK_SHARE = 0.7
 FIXED_EVENTS_PER_S = 50_000
-TARGET_P99_9_SECONDS = 0.010
+TARGET_P99_9_SECONDS = {"lmdb": 0.020, "memory": 0.010}
 TARGET_MAX_SECONDS = 0.100
-METRICS = {"accepted": "orderly_publish_accepted_seconds", "handled": "orderly_publish_handled_seconds"}
+METRICS = {"committed": "orderly_publish_accepted_seconds",
+           "handed over": "orderly_publish_handled_seconds"}
 
 
 def run_at(args, rate):
-    with harness.order_server(args.build) as server:
+    with harness.order_server(args) as server:
         api = server.api
         accepted = orders.warm_up(args, server, rate)
         before = api.metrics(anew=True)
@@ -62,7 +65,8 @@ def measure(args, rate, title, verdicts):
         print(f"  median, {name}: p50 {harness.ms(p50)} ms, p99 {harness.ms(p99)} ms,"
               f" p99.9 {harness.ms(p99_9)} ms, max {harness.ms(largest)} ms"
               f" (largest of all {harness.ms(max(row[3] for row in values))} ms)")
-        verdicts.target(p99_9 < TARGET_P99_9_SECONDS, f"{name} p99.9 below 10 ms")
+        limit = TARGET_P99_9_SECONDS[args.store]
+        verdicts.target(p99_9 < limit, f"{name} p99.9 below {limit * 1e3:.0f} ms")
         verdicts.target(largest < TARGET_MAX_SECONDS, f"{name} max below 100 ms")
 
 
@@ -72,7 +76,7 @@ def main():
     orders.add_peak_arguments(parser)
     args = parser.parse_args()
 
-    harness.print_machine(args.build, harness.program_path(args.build, "orderly"))
+    harness.print_machine(args, harness.program_path(args.build, "orderly"))
     peak = args.peak or orders.find_peak(args)
     verdicts = harness.Verdicts(args.asserted)
     measure(args, PEAK_SHARE * peak, f"{PEAK_SHARE:.0%} of the peak", verdicts)

@@ -24,8 +24,8 @@ ROOT = BENCH.parent
 ORDER_FILE = BENCH / "lib" / "order.json"
 
 # The settings that a measured server is started with; the only place that knows their names.
-# Without delays the figures are the server's own. The event limit of the memory store is raised so
-# that it is not what is measured.
+# Without delays the figures are the server's own. The event limit, which only the memory store has, is
+# raised so that it is not what is measured.
 SERVER_SETTINGS = {
     "simulators.payments.delayMs": 0,
     "simulators.inventory.delayMs": 0,
@@ -60,7 +60,12 @@ def _field_of(path, name):
     return "unknown"
 
 
-def print_machine(build, *programs):
+def _file_system_of(path):
+    return _first_line_of(["stat", "--file-system", "--format=%T", str(path)]) or "unknown"
+
+
+def print_machine(args, *programs):
+    build = args.build
     memory_kib = int(_field_of("/proc/meminfo", "MemTotal").split()[0])
     cores = len(os.sched_getaffinity(0))
     print(f"machine   {_field_of('/proc/cpuinfo', 'model name')}, {cores} cores,"
@@ -71,6 +76,38 @@ def print_machine(build, *programs):
     for program in programs:
         versions.append(_first_line_of([str(program), "--version"]) or Path(program).name)
     print(f"versions  {'; '.join(versions)}; build {build}")
+    if is_durable(args):
+        folder = data_folder(args)
+        print(f"store     lmdb in {args.data}, {_file_system_of(folder)},"
+              f" {shutil.disk_usage(folder).free / 2**30:.0f} GiB free")
+    elif hasattr(args, "store"):
+        print("store     memory")
+
+
+# ---- where the data is
+
+
+def is_durable(args):
+    return getattr(args, "store", None) == "lmdb"
+
+
+def data_folder(args):
+    """Holds the directories of the measured stores. What does not reach a disk measures none."""
+    folder = ROOT / args.data
+    folder.mkdir(parents=True, exist_ok=True)
+    if _file_system_of(folder) in ("tmpfs", "ramfs"):
+        sys.exit(f"{folder} is in memory; name a folder on a disk with --data.")
+    return folder
+
+
+@contextlib.contextmanager
+def data_directory(args):
+    """A place for one store, which makes the directory itself; removed in the end."""
+    parent = Path(tempfile.mkdtemp(prefix="run-", dir=data_folder(args)))
+    try:
+        yield parent / "store"
+    finally:
+        shutil.rmtree(parent, ignore_errors=True)
 
 
 # ---- programs
@@ -86,8 +123,10 @@ def program_path(build, name):
 class Program:
     """A server under measurement: started, its address read from its output, ended by process id."""
 
-    def __init__(self, command):
+    def __init__(self, command, environment=None):
         self.command = [str(part) for part in command]
+        self.environment = {**os.environ, **(environment or {})}
+        self.spawned_at = self.listening_at = None
         self.folder = Path(tempfile.mkdtemp(prefix="orderly-bench-"))
         self.log_path = self.folder / "output"
         self.process = None
@@ -95,8 +134,9 @@ class Program:
 
     def __enter__(self):
         with open(self.log_path, "wb") as log:
+            self.spawned_at = time.monotonic()
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=subprocess.STDOUT)
+                                            stderr=subprocess.STDOUT, env=self.environment)
         try:
             self._wait_for_address()
         except BaseException:
@@ -112,11 +152,12 @@ class Program:
         while time.monotonic() < deadline:
             for line in self.output_head().splitlines():
                 if "listening on http://" in line:
+                    self.listening_at = time.monotonic()
                     self.url = "http://" + line.split("listening on http://")[1].split()[0].strip('"\',')
                     return
             if self.process.poll() is not None:
                 raise WrongResult(f"{self.command[0]} ended by itself:\n{self.output_tail()}")
-            time.sleep(0.01)
+            time.sleep(0.002)
         raise WrongResult(f"{self.command[0]} does not say where it listens:\n{self.output_tail()}")
 
     def output_head(self, size=65536):
@@ -145,7 +186,16 @@ class Program:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def resident_mib(self):
-        return int(_field_of(f"/proc/{self.process.pid}/status", "VmRSS").split()[0]) / 1024
+        """Of its own: without the pages of files, which the kernel may take back at any time."""
+        return int(_field_of(f"/proc/{self.process.pid}/status", "RssAnon").split()[0]) / 1024
+
+    def stored_bytes(self):
+        """What its threads but the first handed to write calls, which is what the store wrote. The
+        kernel's count of what went to the disk is no better: a page of the store in a larger one of the
+        page cache counts as all of it."""
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        return sum(int(_field_of(task / "io", "wchar")) for task in tasks.iterdir()
+                   if task.name != str(self.process.pid))
 
 
 class Api:
@@ -191,23 +241,43 @@ class Api:
         self.connection.close()
 
 
-@contextlib.contextmanager
-def order_server(build, extra=()):
-    """A fresh server with the demo's products and stock for a hundred million orders."""
-    command = [program_path(build, "orderly"), "serve", "--store", "memory", "--demo",
+def server_command(args, data, settings=None):
+    command = [program_path(args.build, "orderly"), "serve", "--store", args.store, "--demo",
                "--listen", "127.0.0.1:0"]
-    for name, value in SERVER_SETTINGS.items():
+    if is_durable(args):
+        command += ["--data", data]
+    for name, value in {**SERVER_SETTINGS, **(settings or {})}.items():
         command += ["--set", f"{name}={value}"]
-    with Program(command + list(extra)) as server:
+    return command
+
+
+def add_stock(api):
+    """For a hundred million orders of one piece."""
+    status, text = api.request("PATCH", "/products/WIDGET-001", {"stockDelta": 100_000_000})
+    if status != 200:
+        raise WrongResult(f"PATCH /products/WIDGET-001 answered {status}: {text[:500]}")
+
+
+@contextlib.contextmanager
+def server_on(args, data, settings=None, environment=None):
+    """A server on this directory, as it is."""
+    with Program(server_command(args, data, settings), environment) as server:
         server.api = Api(server.url)
-        status, text = server.api.request("PATCH", "/products/WIDGET-001", {"stockDelta": 100_000_000})
-        if status != 200:
-            raise WrongResult(f"PATCH /products/WIDGET-001 answered {status}: {text[:500]}")
         yield server
         server.api.close()
         code = server.end()
         if code != 0:
             raise WrongResult(f"the server ended with status {code} on SIGTERM")
+
+
+@contextlib.contextmanager
+def order_server(args, settings=None, environment=None):
+    """A fresh server with the demo's products and stock for a hundred million orders."""
+    with contextlib.ExitStack() as stack:
+        data = stack.enter_context(data_directory(args)) if is_durable(args) else None
+        server = stack.enter_context(server_on(args, data, settings, environment))
+        add_stock(server.api)
+        yield server
 
 
 def floor_server(build):
@@ -237,6 +307,19 @@ def load_result(returncode, text):
     if returncode != 0:
         raise WrongResult(f"bench_loadgen ended with status {returncode}")
     return json.loads(text)
+
+
+class LoadInBackground:
+    """bench_loadgen beside what the driver does."""
+
+    def __init__(self, build, url, **options):
+        self.process = subprocess.Popen(load_command(build, url, options), stdout=subprocess.PIPE, text=True)
+
+    def result(self):
+        """Ends it, if it has not ended, with what it has so far."""
+        self.process.send_signal(signal.SIGINT)
+        text, _ = self.process.communicate()
+        return load_result(self.process.returncode, text)
 
 
 def lost_requests(load):
@@ -371,13 +454,29 @@ class Verdicts:
         return 1 if self.asserted and self.missed else 0
 
 
-def argument_parser(doc, rounds=5, connections=64):
+def run_store_floor(args, orders, batch):
+    """bench_store_floor on the same disk: as many orders, as many events in a commit."""
+    with data_directory(args) as data:
+        done = subprocess.run([str(program_path(args.build, "bench_store_floor")), "--data", str(data),
+                               "--orders", str(orders), "--batch", str(batch)],
+                              stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise WrongResult(f"bench_store_floor ended with status {done.returncode}")
+    return json.loads(done.stdout)
+
+
+def argument_parser(doc, rounds=5, connections=64, store=True):
+    """store: the driver runs the order server, by default with the store on disk."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--build", default="build/release", help="folder with the programs")
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--connections", type=int, default=connections)
     parser.add_argument("--assert", dest="asserted", action="store_true",
                         help="exit 1 when a target is missed, not only when a result is wrong")
+    if store:
+        parser.add_argument("--store", choices=("lmdb", "memory"), default="lmdb")
+        parser.add_argument("--data", default="build/bench-data",
+                            help="folder on the disk to measure, in which stores are made and removed")
     return parser
 
 

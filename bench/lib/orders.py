@@ -46,6 +46,24 @@ def wait_until_shipped(api, wanted, seconds=SETTLE_SECONDS):
         time.sleep(0.02)
 
 
+def under_way(metrics):
+    """Orders that were taken and are not SHIPPED."""
+    return int(metrics.value("orderly_orders_total", flow="stock_first")) - shipped(metrics)
+
+
+def wait_until_quiet(api, seconds=SETTLE_SECONDS):
+    """Until no order is under way, also those whose 201 nobody received; returns the scrape."""
+    deadline = time.monotonic() + seconds
+    while True:
+        metrics = api.metrics()
+        if under_way(metrics) == 0:
+            return metrics
+        if time.monotonic() > deadline:
+            raise harness.WrongResult(f"{under_way(metrics)} orders are still under way after {seconds} s;"
+                                      f" dead letters: {dead_letters(metrics)}")
+        time.sleep(0.02)
+
+
 # ---- checking
 
 
@@ -92,10 +110,11 @@ def check_orders(api, locations, share, seed):
     return len(chosen)
 
 
-def check_whole(api, metrics, accepted, reserved_before):
+def check_whole(api, metrics, accepted, reserved_before, shipped_before=0):
     """What has to be true of all accepted orders together, once they are settled."""
-    if shipped(metrics) != accepted:
-        raise harness.WrongResult(f"{shipped(metrics)} orders are SHIPPED, {accepted} were accepted")
+    now = shipped(metrics) - shipped_before
+    if now != accepted:
+        raise harness.WrongResult(f"{now} orders are SHIPPED, {accepted} were accepted")
     if dead_letters(metrics):
         raise harness.WrongResult(f"{dead_letters(metrics)} dead letters")
     product = api.get(f"/products/{SKU}")
@@ -104,6 +123,67 @@ def check_whole(api, metrics, accepted, reserved_before):
                                   f" {accepted} orders of one piece")
     if product["onHand"] != product["reserved"] + product["available"]:
         raise harness.WrongResult(f"on hand is not reserved and available: {product}")
+
+
+# ---- one run of orders, closed loop
+
+
+class CommitDifference:
+    """What the store did between two scrapes."""
+
+    def __init__(self, before, after):
+        self.commits = after.value("orderly_commits_total") - before.value("orderly_commits_total")
+        self.events = (after.value("orderly_commit_events_total")
+                       - before.value("orderly_commit_events_total"))
+
+    @property
+    def events_per_commit(self):
+        return self.events / max(1, self.commits)
+
+    @property
+    def fsyncs(self):
+        """Two for each commit: the pages, then the page that says that they count."""
+        return 2 * int(self.commits)
+
+
+def flow(args, server, seed=None, checked_share=0.0, **load_options):
+    """Posts orders, waits until all are SHIPPED and checks them; returns the figures."""
+    api = server.api
+    reserved_before = api.get(f"/products/{SKU}")["reserved"]
+    before = api.metrics(anew=True)
+    stored_before, cpu_before = server.stored_bytes(), server.cpu_seconds()
+    with saved_ids_file() as ids:
+        load = harness.run_load(args.build, server.url, retry_503=True, save_ids=ids.name, **load_options)
+        locations = saved_locations(ids.name)
+    if set(load["status"]) - {"201", "503"} or lost(load):
+        raise harness.WrongResult(f"answers {load['status']}, lost {harness.lost_requests(load)}")
+    accepted = load["status"].get("201", 0)
+    settled_at, after = wait_until_shipped(api, shipped(before) + accepted)
+    stored_bytes, cpu = server.stored_bytes() - stored_before, server.cpu_seconds() - cpu_before
+    if len(set(locations)) != accepted:
+        raise harness.WrongResult(f"{len(set(locations))} different Locations for {accepted} orders")
+    check_whole(api, after, accepted, reserved_before, shipped(before))
+    lag = harness.BucketDifference(before, after, "orderly_loop_lag_seconds")
+    commits = CommitDifference(before, after)
+    events = accepted * EVENTS_PER_ORDER
+    return {
+        "orders": accepted,
+        "refused": load["status"].get("503", 0),
+        "settled_per_s": accepted / (settled_at - load["start_s"]),
+        "events_per_s": events / (settled_at - load["start_s"]),
+        "accepted_per_s": load["succeeded_per_s"],
+        "latency": load["latency_ok"],
+        "lag_p99_9": lag.quantile(0.999),
+        "lag_max": lag.max,
+        "generator_cpu": (load["user_s"] + load["system_s"]) / (load["end_s"] - load["start_s"]),
+        "server_us": cpu * 1e6 / max(1, accepted),
+        "mib": server.resident_mib(),
+        "events_per_commit": commits.events_per_commit,
+        "commits": int(commits.commits),
+        "fsyncs": commits.fsyncs,
+        "written_bytes_per_event": stored_bytes / max(1, events),
+        "checked": check_orders(api, locations, checked_share, seed) if checked_share else 0,
+    }
 
 
 def saved_locations(path):
@@ -132,7 +212,7 @@ def warm_up(args, server, rate, seconds=2):
 
 def hold(args, rate):
     """One fresh server at this rate for ten seconds; returns (held, load, seconds to settle)."""
-    with harness.order_server(args.build) as server:
+    with harness.order_server(args) as server:
         before = warm_up(args, server, rate / 2)
         load = harness.run_load(args.build, server.url, rate=rate, duration=HOLD_SECONDS,
                                 connections=args.connections)
@@ -154,7 +234,7 @@ def find_peak(args):
     A rate counts as held when one of two tries holds it, because one stall of the machine is enough to
     lose a try. Searched up or down from a guess in steps of a quarter, then halved to 6 %.
     """
-    with harness.order_server(args.build) as server:
+    with harness.order_server(args) as server:
         load = harness.run_load(args.build, server.url, duration=3, connections=args.connections,
                                 retry_503=True)
         wait_until_shipped(server.api, load["status"].get("201", 0))
