@@ -115,15 +115,18 @@ static struct str slot_frame(struct feed *fd, struct feed_slot *s, enum feed_kin
 
 /* ---- pages of the log ------------------------------------------------------------------------ */
 
+/* The read's until page_done, then its follower's; nobody's but the read's where that has left. */
 struct feed_page {
     struct store_read read;
-    struct feed *feed;
+    /* Loop thread only. */
     struct follower *follower; /* NULL: it has left */
+    bool is_read;
+    /* Set before the read, for whoever reads. */
+    struct feed *feed; /* of it the renderer only, which never changes */
     enum feed_kind kind;
     struct event_query query;
     char aggregate_id[TEXT_ID_MAX];
-    bool is_read;
-    /* Found: */
+    /* The reading thread's until page_done. */
     struct buf bytes;
     unsigned n_frames;
     uint64_t position; /* heard up to here, once the bytes are sent */
@@ -173,6 +176,8 @@ static void page_done(struct store_read *r)
         page_free(p);
     } else if (p->status != ERR_OK) {
         f->end_status = p->status;
+        f->page = NULL;
+        page_free(p);
         follower_end(f, FOLLOWER_FAILED);
     } else {
         p->is_read = true;
@@ -281,8 +286,6 @@ void feed_leave(struct follower *f)
 
 static void follower_end(struct follower *f, enum follower_end why)
 {
-    if (f->page && f->page->status != ERR_OK)
-        f->page->is_read = true; /* it is back: to be freed with the follower's leaving */
     feed_leave(f);
     f->ops->ended(f, why); /* last: f may be gone from here on */
 }

@@ -8,6 +8,7 @@ import pytest
 from client import Raw, eventually
 from conftest import BINARY, FAST, clean_environment
 from shop import add_product, place, unique
+from stream import Stream, positions
 
 TRIED = set()
 
@@ -315,8 +316,14 @@ def test_loopback_is_exempt_from_the_limit_per_address(start):
             raw.send(head()).answer().is_(200)
 
 
-# Streams come with their own tests; nothing is streamed yet.
-TRIED.add("stream_queue_max")
+@limit("stream_queue_max")
+def test_a_stream_goes_through_a_queue_of_any_size(start):
+    server = small(start, stream_queue_max=1)  # what is larger goes alone
+    with server.client() as client:
+        sku = add_product(client)
+        orders = [place(client, sku)["orderId"] for _ in range(20)]
+        with Stream(server, "/events/stream?after=0") as stream:
+            assert positions(stream.take(1 + 7 * len(orders))) == list(range(1, 142))
 
 
 def test_every_row_of_the_table_is_tried():
