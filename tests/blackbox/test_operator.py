@@ -6,6 +6,7 @@ import os
 import pathlib
 import random
 import re
+import resource
 import select
 import shutil
 import signal
@@ -216,6 +217,36 @@ def test_output_that_fails_is_74(shop, name):
                               env=clean_environment({"ORDERLY_DATA": shop.data}))
         assert done.returncode == 74
         assert done.stderr.decode() == f"orderly: can't write to stdout: {why}\n"
+
+
+def limit_files(size):
+    def in_child():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    return in_child
+
+
+def test_output_beyond_a_limit_is_74(shop, tmp_path):
+    with open(tmp_path / "out", "wb") as out:
+        done = subprocess.run([BINARY, "export", "--jsonl", "--data", shop.data], stdout=out,
+                              stderr=subprocess.PIPE, timeout=SECONDS, env=clean_environment(),
+                              preexec_fn=limit_files(4096))
+    assert (done.returncode, done.stderr) == (
+        74, b"orderly: can't write to stdout: File too large\n")
+    done = run("backup", "copy", "--data", shop.data, code=74, cwd=tmp_path,
+               preexec_fn=limit_files(32768))
+    assert done.err == "orderly: copy: can't be copied to: File too large\n"
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_process_that_somebody_ended_is_not_damage(history):
+    with Follower("--data", history.data) as follower:
+        follower.next()
+        pid = follower.process.pid
+        child = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+        os.kill(int(child), signal.SIGKILL)
+        assert follower.process.wait(SECONDS) == 74
+        assert follower.process.stderr.read().decode() == (
+            f"orderly: {history.data}: the process that looked was ended by signal 9\n")
 
 
 def test_a_server_without_stderr_does_not_write_its_log_into_its_data(tmp_path):

@@ -70,6 +70,7 @@ static void handle_signals(void)
         (void)sigaction(end_signals[i], &action, NULL);
     }
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a write that fails says more */
 }
 
 static void stop_handling_signals(void)

@@ -43,16 +43,26 @@ void in_child_leave(enum err status, const char *text)
     _exit(0);
 }
 
+/* What looking at a broken file may end with; other signals are somebody's wish. */
+static const int broken_ends[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL };
+
+static bool is_broken_end(int number)
+{
+    for (size_t i = 0; i < sizeof(broken_ends) / sizeof(broken_ends[0]); i++)
+        if (broken_ends[i] == number)
+            return true;
+    return false;
+}
+
 _Noreturn static void child_main(int fd, pid_t parent, in_child_cb run, void *ctx, size_t text_size)
 {
-    static const int ends[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL };
     char *text = mem_zalloc(text_size);
     enum err status;
 
     report_fd = fd;
     /* Also those that a sanitizer or the program caught: here they are an answer. */
-    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
-        (void)signal(ends[i], SIG_DFL);
+    for (size_t i = 0; i < sizeof(broken_ends) / sizeof(broken_ends[0]); i++)
+        (void)signal(broken_ends[i], SIG_DFL);
     (void)prctl(PR_SET_DUMPABLE, 0); /* no core file */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
         _exit(1);
@@ -89,10 +99,14 @@ static enum err child_status(pid_t pid, const char *answer, size_t n, char *text
             return ERR_IO;
         }
     if (WIFSIGNALED(status)) {
+        bool is_broken = is_broken_end(WTERMSIG(status));
+
         /* A number only: strsignal is not safe and the names say little more. */
-        (void)snprintf(text, text_size, "its pages could not be read (signal %d)",
+        (void)snprintf(text, text_size,
+                       is_broken ? "its pages could not be read (signal %d)"
+                                 : "the process that looked was ended by signal %d",
                        WTERMSIG(status));
-        return WTERMSIG(status) == SIGKILL ? ERR_IO : ERR_DAMAGED;
+        return is_broken ? ERR_DAMAGED : ERR_IO;
     }
     if (n == 0) {
         (void)snprintf(text, text_size, "the process that looked ended with %d",

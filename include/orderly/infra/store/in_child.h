@@ -11,8 +11,8 @@
  * its result and this text. */
 typedef enum err (*in_child_cb)(void *ctx, char *text, size_t text_size);
 
-/* Returns what run returned; ERR_DAMAGED with a text if it was ended by a signal; ERR_IO with a text
- * if there could be no child. The child ends when this process ends. text is always a string then.
+/* Returns what run returned; ERR_DAMAGED with a text if it ended as one does that meets a broken page;
+ * ERR_IO with a text if there could be no child, or another signal ended it. The child ends when this process ends. text is always a string then.
  * Thread: before there are others in the process. */
 MUST_CHECK enum err in_child_run(in_child_cb run, void *ctx, char *text, size_t text_size);
 
