@@ -1,7 +1,7 @@
 """What happens at three times the peak rate, and how soon is it over?
 
-One server: five seconds at half the peak for comparison, twenty at three times the peak, then half the
-peak again. Open loop throughout, so nobody waits for the server before asking again. The surplus has to
+One server: five seconds at half the peak for comparison, twenty (--long: sixty) at three times the peak,
+then half the peak again. Open loop throughout, so nobody waits for the server before asking again. The surplus has to
 get 503 at the door; what was accepted has to be SHIPPED in the end, without a dead letter; the goodput
 has to stay near the peak, and the latency has to be normal again within ten seconds.
 """
@@ -17,10 +17,15 @@ OVERLOAD = 3.0
 NORMAL = 0.5
 BEFORE_SECONDS = 5
 OVERLOAD_SECONDS = 20
+LONG_OVERLOAD_SECONDS = 60
 AFTER_SECONDS = 15
 NORMAL_RUN = 3
 TARGET_GOODPUT = 0.8
 TARGET_RECOVERY_SECONDS = 10
+
+
+def overload_seconds(args):
+    return LONG_OVERLOAD_SECONDS if args.long else OVERLOAD_SECONDS
 
 
 def run_phase(args, server, rate, seconds, **options):
@@ -46,7 +51,7 @@ def run_round(args, peak):
         reserved_before = server.api.get(f"/products/{orders.SKU}")["reserved"]
         warm = orders.warm_up(args, server, NORMAL * peak)
         before = run_phase(args, server, NORMAL * peak, BEFORE_SECONDS)
-        overload = run_phase(args, server, OVERLOAD * peak, OVERLOAD_SECONDS, drop_unsent=True)
+        overload = run_phase(args, server, OVERLOAD * peak, overload_seconds(args), drop_unsent=True)
         after = run_phase(args, server, NORMAL * peak, AFTER_SECONDS)
         accepted = warm + sum(load["status"].get("201", 0) for load in (before, overload, after))
         _, metrics = orders.wait_until_shipped(server.api, accepted)
@@ -58,12 +63,13 @@ def run_round(args, peak):
 
 def main():
     parser = harness.argument_parser(__doc__, rounds=3, connections=640)
+    parser.add_argument("--long", action="store_true", help="a minute of overload, not twenty seconds")
     orders.add_peak_arguments(parser)
     args = parser.parse_args()
 
     harness.print_machine(args, harness.program_path(args.build, "orderly"))
     peak = args.peak or orders.find_peak(args)
-    print(f"\n{OVERLOAD:g} times the peak of {peak:,.0f} orders/s for {OVERLOAD_SECONDS} s,"
+    print(f"\n{OVERLOAD:g} times the peak of {peak:,.0f} orders/s for {overload_seconds(args)} s,"
           f" {args.connections} connections\n")
     rows, goodputs, recoveries = [], [], []
     for number in range(args.rounds):

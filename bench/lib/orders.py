@@ -132,9 +132,10 @@ class CommitDifference:
     """What the store did between two scrapes."""
 
     def __init__(self, before, after):
-        self.commits = after.value("orderly_commits_total") - before.value("orderly_commits_total")
-        self.events = (after.value("orderly_commit_events_total")
-                       - before.value("orderly_commit_events_total"))
+        name = "orderly_commit_batch_events"
+        self.commits = after.value(name + "_count") - before.value(name + "_count")
+        self.events = after.value(name + "_sum") - before.value(name + "_sum")
+        self.duration = harness.BucketDifference(before, after, "orderly_commit_duration_seconds")
 
     @property
     def events_per_commit(self):
@@ -179,7 +180,8 @@ def flow(args, server, seed=None, checked_share=0.0, **load_options):
         "server_us": cpu * 1e6 / max(1, accepted),
         "mib": server.resident_mib(),
         "events_per_commit": commits.events_per_commit,
-        "commits": int(commits.commits),
+        "commit_p50": commits.duration.quantile(0.5),
+        "commit_p99": commits.duration.quantile(0.99),
         "fsyncs": commits.fsyncs,
         "written_bytes_per_event": stored_bytes / max(1, events),
         "checked": check_orders(api, locations, checked_share, seed) if checked_share else 0,
