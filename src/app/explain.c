@@ -92,7 +92,8 @@ static bool explain_is_enough(const struct explain_work *w, const struct store_v
 
 static enum err explain_read_events(struct explain_work *w, const struct store_view *v)
 {
-    const struct event **newest = arena_alloc(&w->arena, EXPLAIN_EVENTS_MAX * sizeof(*newest));
+    const struct event **newest =
+        arena_alloc(&w->arena, EXPLAIN_EVENTS_MAX * sizeof(struct event *));
     char key[LANE_KEY + 8];
     struct str value;
     enum err err;

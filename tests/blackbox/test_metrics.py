@@ -209,6 +209,10 @@ def test_commits_are_counted_with_their_events(client):
     eventually(check)
 
 
+def is_caught_up(families):
+    return all(v == 0 for _, _, v in families["orderly_subscription_lag_events"].samples)
+
+
 GAUGES_OF_THE_LOG = ["orders_total", "dead_letters", "lanes_deferred", "refunds_due",
                      "idempotency_entries"]
 
@@ -224,6 +228,8 @@ def test_what_the_log_knows_is_counted_the_same_after_a_restart(start, tmp_path,
         for amount in (1.25, 2.50):
             publish(client, "payment.approved", o["orderId"], paymentId=unique("p"),
                     approvedAmount=amount, currency="EUR").is_(202)
+        eventually(lambda: is_caught_up(metrics(client))
+                   and metrics(client)["orderly_refunds_due"].value(currency="EUR") == 3.75)
         simulate(client, "payments", failFirst=9)
         wait_dead_letter(client, place(client)["orderId"])  # and parks it
         simulate(client, "payments", failFirst=0, enabled=False)
@@ -246,7 +252,7 @@ def test_what_the_log_knows_is_counted_the_same_after_a_restart(start, tmp_path,
             assert families["orderly_idempotency_entries"].value() >= 4
             assert families["orderly_orders_total"].value(flow="stock_first",
                                                           status="CANCELLED") == 1
-            assert all(v == 0 for _, _, v in families["orderly_subscription_lag_events"].samples)
+            assert is_caught_up(families)
             return families
         before = eventually(check)
     if number == signal.SIGTERM:

@@ -4,7 +4,8 @@ import pytest
 from client import eventually
 from conftest import FAST
 from shop import (ADDRESS, FINAL, UNKNOWN_ID, add_product, cancel, checkout, fill_cart, order,
-                  order_body, place, simulate, types_of, unique, wait_for, wait_status)
+                  order_body, place, publish, simulate, types_of, unique, wait_for, wait_order,
+                  wait_status)
 
 
 @pytest.fixture
@@ -217,7 +218,26 @@ def test_orders_that_stay_unsettled_are_found(client):
         simulate(client, "inventory", enabled=True)
 
 
+def test_orders_whose_money_is_due_are_found_with_other_filters_and_page_by_page(client):
+    placed = [place(client) for _ in range(3)]
+    for o in placed:
+        wait_for(client, o["orderId"], "SHIPPED")
+        publish(client, "payment.approved", o["orderId"], paymentId=unique("second"),
+                approvedAmount=1.00, currency="USD").is_(202)
+        wait_order(client, o["orderId"], refund__status="due")
+
+    def ids(query):
+        return [o["orderId"] for o in client.all(f"/orders?{query}")
+                if o["orderId"] in [p["orderId"] for p in placed]]
+    newest_first = [o["orderId"] for o in reversed(placed)]
+    assert ids("refund=due") == ids("refund=due&limit=1") == newest_first
+    assert ids("refund=due&status=SHIPPED&flow=stock_first&unsettledFor=0s") == newest_first
+    assert ids(f"refund=due&customerId={placed[1]['customerId']}") == [placed[1]["orderId"]]
+    assert ids("refund=due&flow=pay_first") == ids("refund=due&unsettledFor=1d") == []
+
+
 @pytest.mark.parametrize("query", ["status=LOST", "flow=cash_first", "refund=maybe",
+                                   "refund=", "unsettledFor=", "unsettledFor=-1s",
                                    "unsettledFor=soon", "limit=0", "limit=501", "limit=x",
                                    "after=nonsense!", "colour=red"])
 def test_a_list_says_what_it_cannot_be_asked(client, query):

@@ -276,11 +276,8 @@ bool field_duration(struct str value, int64_t max_ms, int64_t *ms)
     static const struct {
         struct str unit;
         int64_t ms;
-    } units[] = { { { "ms", 2 }, 1 },
-                  { { "s", 1 }, 1000 },
-                  { { "m", 1 }, 60000 },
-                  { { "h", 1 }, 3600000 },
-                  { { "", 0 }, 1000 } };
+    } units[] = { { { "ms", 2 }, 1 },      { { "s", 1 }, 1000 },     { { "m", 1 }, 60000 },
+                  { { "h", 1 }, 3600000 }, { { "d", 1 }, 86400000 }, { { "", 0 }, 1000 } };
     size_t digits = 0;
     uint64_t n;
 

@@ -28,6 +28,6 @@ bool field_none_match_hits(struct str value, uint64_t tag);
  * The epoch is 1..API_EPOCH_MAX hexadecimal digits, lower case. */
 bool field_position(struct str value, struct str *epoch, uint64_t *position);
 
-/* `10s`, `500ms`, `15m`, `2h`, plain seconds. False: none of these, or beyond max. */
+/* `10s`, `500ms`, `15m`, `2h`, `1d`, plain seconds. False: none of these, or beyond max. */
 bool field_duration(struct str value, int64_t max_ms, int64_t *ms);
 #endif

@@ -255,7 +255,8 @@ void orders_list(struct call *c)
         if (q->has_unsettled_before)
             q->unsettled_before_ms = scheduler_wall_ms(app_scheduler(c->app)) - ms;
         else
-            call_fault(&in, "unsettledFor", "must be a duration such as 15m");
+            call_fault(&in, "unsettledFor",
+                       "must be a duration of at most ten years such as 15m, 2h or 1d");
     }
     q->limit = call_limit(c, &in);
     parse_order_cursor(c, &in, q);

@@ -188,6 +188,13 @@ static void fields__read_durations(void **state)
             ms = -1;
         assert_int_equal(ms, rows[i].ms);
     }
+    int64_t ms;
+
+    assert_true(field_duration(S("2h"), INT64_MAX, &ms));
+    assert_int_equal(ms, 7200000);
+    assert_true(field_duration(S("2d"), INT64_MAX, &ms));
+    assert_int_equal(ms, 172800000);
+    assert_false(field_duration(S("2d"), 172799999, &ms));
 }
 
 int main(void)

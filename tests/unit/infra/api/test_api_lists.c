@@ -102,6 +102,165 @@ static void orders__unsettled_for_long_are_listed(void **state)
     assert_int_equal(count(f, "/data"), 0);
 }
 
+/* ---- what is due, and what does not settle ---------------------------------------------------- */
+
+static const char *order_of(struct api_fixture *f, const char *customer, const char *flow)
+{
+    char body[512];
+
+    snprintf(body, sizeof(body),
+             "{\"customerId\":\"%s\",\"flow\":\"%s\",\"items\":[{\"sku\":\"WIDGET-001\","
+             "\"quantity\":1}],\"shippingAddress\":" ADDRESS_JSON "}",
+             customer, flow);
+    assert_int_equal(post(f, "/orders", body), 201);
+    return new_id(f, "/orderId");
+}
+
+/* A payment that nobody waited for. */
+static void pays_again(struct api_fixture *f, const char *id, const char *payment)
+{
+    char body[512];
+
+    snprintf(body, sizeof(body),
+             "{\"messageId\":\"m-%s\",\"payload\":{\"orderId\":\"%s\",\"paymentId\":\"%s\","
+             "\"amount\":5.00,\"currency\":\"USD\"}}",
+             payment, id, payment);
+    assert_int_equal(post(f, "/messages/payment.approved", body), 202);
+}
+
+static void is_refunded(struct api_fixture *f, const char *id, const char *payment)
+{
+    char body[512];
+
+    snprintf(body, sizeof(body),
+             "{\"messageId\":\"r-%s\",\"payload\":{\"orderId\":\"%s\",\"paymentId\":\"%s\","
+             "\"amount\":5.00,\"currency\":\"USD\"}}",
+             payment, id, payment);
+    assert_int_equal(post(f, "/messages/payment.refunded", body), 202);
+    settle(f);
+}
+
+/* The list is these, in this order; NULL ends. */
+static void assert_listed(struct api_fixture *f, const char *target, const char *const *ids)
+{
+    char at[32];
+    size_t n = 0;
+
+    assert_int_equal(get(f, target), 200);
+    for (; ids[n]; n++) {
+        snprintf(at, sizeof(at), "/data/%zu/orderId", n);
+        assert_value(f, at, ids[n]);
+    }
+    assert_int_equal(count(f, "/data"), n);
+    assert_value(f, "/nextCursor", "null");
+}
+#define IDS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+#define NONE ((const char *const[]){ NULL })
+
+static void orders__whose_money_is_due_are_listed_with_any_other_filter(void **state)
+{
+    struct api_fixture *f = *state;
+    char ids[4][UUID_TEXT_LEN + 1];
+    const char *anna = ids[0], *ben = ids[1], *cart = ids[2], *paid = ids[3];
+
+    snprintf(ids[0], sizeof(ids[0]), "%s", order_of(f, "anna", "stock_first"));
+    snprintf(ids[1], sizeof(ids[1]), "%s", order_of(f, "ben", "stock_first"));
+    snprintf(ids[2], sizeof(ids[2]), "%s", order_of(f, "anna", "pay_first"));
+    snprintf(ids[3], sizeof(ids[3]), "%s", order_of(f, "anna", "stock_first"));
+    pass_ms(f, 1000);
+    assert_listed(f, "/orders?refund=due", NONE);
+    pays_again(f, anna, "p-1");
+    pays_again(f, ben, "p-2");
+    pays_again(f, cart, "p-3");
+    pays_again(f, cart, "p-4"); /* twice due is listed once */
+    pass_ms(f, 1000);
+    assert_listed(f, "/orders?refund=due", IDS(cart, ben, anna));
+    assert_int_equal(walk(f, "/orders?refund=due&limit=1", 1), 3);
+    assert_int_equal(walk(f, "/orders?refund=due&customerId=anna&limit=1", 1), 2);
+    assert_listed(f, "/orders?refund=due&customerId=anna", IDS(cart, anna));
+    assert_listed(f, "/orders?refund=due&customerId=ann", NONE);
+    assert_listed(f, "/orders?refund=due&flow=pay_first", IDS(cart));
+    assert_listed(f, "/orders?refund=due&flow=stock_first&customerId=ben", IDS(ben));
+    assert_listed(f, "/orders?refund=due&status=SHIPPED", IDS(ben, anna));
+    assert_listed(f, "/orders?refund=due&status=CANCELLED", NONE);
+    assert_listed(f, "/orders?refund=due&unsettledFor=1s", IDS(cart, ben, anna));
+    assert_listed(f, "/orders?refund=due&unsettledFor=1001ms", NONE);
+    assert_listed(f,
+                  "/orders?refund=due&unsettledFor=0&status=STOCK_RESERVED&customerId=anna&flow="
+                  "pay_first",
+                  IDS(cart));
+
+    is_refunded(f, cart, "p-3");
+    assert_listed(f, "/orders?refund=due&flow=pay_first", IDS(cart)); /* the other is due still */
+    is_refunded(f, cart, "p-4");
+    is_refunded(f, ben, "p-2");
+    assert_listed(f, "/orders?refund=due", IDS(anna));
+    assert_listed(f, "/orders?unsettledFor=0", IDS(anna));
+    pays_again(f, ben, "p-5"); /* and again: it comes back */
+    pass_ms(f, 100);
+    assert_listed(f, "/orders?refund=due", IDS(ben, anna));
+    assert_listed(f, "/orders?status=SHIPPED", IDS(paid, ben, anna));
+}
+
+static void orders__are_unsettled_since_they_left_their_rest(void **state)
+{
+    struct api_fixture *f = *state;
+    char ids[3][UUID_TEXT_LEN + 1];
+    const char *old = ids[0], *stuck = ids[1], *young = ids[2];
+
+    snprintf(ids[0], sizeof(ids[0]), "%s", order_of(f, "anna", "stock_first"));
+    pass_ms(f, 60000);
+    ask(f, "PUT", "/simulators/inventory", "{\"enabled\":false}");
+    snprintf(ids[1], sizeof(ids[1]), "%s", order_of(f, "ben", "stock_first"));
+    pass_ms(f, 5000);
+    pays_again(f, old, "p-1"); /* at rest for long, and now something is due */
+    pass_ms(f, 5000);
+    snprintf(ids[2], sizeof(ids[2]), "%s", order_of(f, "anna", "pay_first"));
+    pass_ms(f, 5000);
+    /* Unsettled for 15, 10 and 5 s: the youngest first. */
+    assert_listed(f, "/orders?unsettledFor=0s", IDS(young, old, stuck));
+    assert_listed(f, "/orders?unsettledFor=5s", IDS(young, old, stuck));
+    assert_listed(f, "/orders?unsettledFor=5001ms", IDS(old, stuck));
+    assert_listed(f, "/orders?unsettledFor=10", IDS(old, stuck));
+    assert_listed(f, "/orders?unsettledFor=10001ms", IDS(stuck));
+    assert_listed(f, "/orders?unsettledFor=15s", IDS(stuck));
+    assert_listed(f, "/orders?unsettledFor=15001ms", NONE);
+    assert_listed(f, "/orders?unsettledFor=3660d", NONE);
+    assert_listed(f, "/orders?unsettledFor=0&customerId=anna", IDS(young, old));
+    assert_listed(f, "/orders?unsettledFor=0&flow=stock_first", IDS(old, stuck));
+    assert_listed(f, "/orders?unsettledFor=0&status=PENDING", IDS(stuck));
+    assert_listed(f, "/orders?unsettledFor=0&status=PAID&customerId=anna", IDS(young));
+    is_refunded(f, old, "p-1");
+    assert_listed(f, "/orders?unsettledFor=0s", IDS(young, stuck));
+    assert_int_equal(post(f, path_of("/orders/", stuck, "/cancel"), "{\"reason\":\"no\"}"), 200);
+    assert_listed(f, "/orders?unsettledFor=0s", IDS(young));
+}
+
+/* Between two pages time goes on, orders settle and others come: none is shown twice, and none that
+ * stays is left out. */
+static void orders__that_do_not_settle_are_paged_while_they_change(void **state)
+{
+    struct api_fixture *f = *state;
+    char ids[6][UUID_TEXT_LEN + 1], target[1200], cursor[1024];
+
+    ask(f, "PUT", "/simulators/inventory", "{\"enabled\":false}");
+    for (unsigned i = 0; i < 5; i++) {
+        snprintf(ids[i], sizeof(ids[i]), "%s", order_of(f, "anna", "stock_first"));
+        pass_ms(f, i == 2 ? 0 : 1000); /* two of them in one millisecond */
+    }
+    assert_int_equal(get(f, "/orders?unsettledFor=1s&limit=2"), 200);
+    assert_value(f, "/data/0/orderId", ids[4]);
+    assert_value(f, "/data/1/orderId", ids[3]);
+    snprintf(cursor, sizeof(cursor), "%s", value(f, "/nextCursor"));
+    snprintf(ids[5], sizeof(ids[5]), "%s", order_of(f, "anna", "stock_first"));
+    assert_int_equal(post(f, path_of("/orders/", ids[3], "/cancel"), "{\"reason\":\"no\"}"), 200);
+    assert_int_equal(post(f, path_of("/orders/", ids[1], "/cancel"), "{\"reason\":\"no\"}"), 200);
+    pass_ms(f, 5000);
+    snprintf(target, sizeof(target), "/orders?unsettledFor=1s&limit=2&after=%s", cursor);
+    assert_listed(f, target, IDS(ids[2], ids[0]));
+    assert_listed(f, "/orders?unsettledFor=1s", IDS(ids[5], ids[4], ids[2], ids[0]));
+}
+
 static void events__are_found_by_order_aggregate_and_correlation(void **state)
 {
     struct api_fixture *f = *state;
@@ -214,6 +373,17 @@ static void lists__refuse_what_is_no_filter(void **state)
           "after=x",
           7 },
         { "/orders?limit=0", 1 },
+        { "/orders?refund=", 1 },
+        { "/orders?refund=DUE", 1 },
+        { "/orders?refund=none&unsettledFor=", 2 },
+        { "/orders?unsettledFor=-1s", 1 },
+        { "/orders?unsettledFor=15x", 1 },
+        { "/orders?unsettledFor=3661d", 1 },
+        { "/orders?unsettledFor=1.5m", 1 },
+        { "/orders?unsettledFor=99999999999999999999s", 1 },
+        { "/orders?refund=due&after=1795176000000.0199a1f3-0000-7000-8000-000000000000", 1 },
+        { "/orders?unsettledFor=1s&after=-1.0199a1f3-0000-7000-8000-000000000000", 1 },
+        { "/orders?unsettledFor=1s&after=.0199a1f3-0000-7000-8000-000000000000", 1 },
         { "/orders?limit=1x", 1 },
         { "/orders?after=0199a1f3-0000-7000-8000-000000000000&cursor=x", 1 },
         { "/orders?unsettledFor=1s&after=0199a1f3-0000-7000-8000-000000000000", 1 },
@@ -249,6 +419,9 @@ int main(void)
         T(lists__are_walked_by_their_links),
         T(orders__are_listed_whole_and_newest_first),
         T(orders__unsettled_for_long_are_listed),
+        T(orders__whose_money_is_due_are_listed_with_any_other_filter),
+        T(orders__are_unsettled_since_they_left_their_rest),
+        T(orders__that_do_not_settle_are_paged_while_they_change),
         T(events__are_found_by_order_aggregate_and_correlation),
         T(events__look_like_the_example),
         T(causes__lead_from_each_event_to_the_first),
