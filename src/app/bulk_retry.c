@@ -11,7 +11,7 @@
 #include "app_private.h"
 #include "orderly/base/mem.h"
 
-#define BULK_TICK_MS 20
+#define BULK_TICK_MS 5
 #define BULK_AGAIN_MS 1000
 
 struct bulk_item {
@@ -142,32 +142,36 @@ static void bulk_read_page(struct bulk_run *run)
     run->is_reading = store_read_start(bulk_app(run)->store, &run->read) == ERR_OK;
 }
 
-/* How many more may begin now. What was missed is not made up for: it is a pace, not a debt. */
-static unsigned bulk_allowance(struct bulk_run *run)
+/* What was missed is not made up for: it is a pace, not a debt. */
+static void bulk_keep_pace(struct bulk_run *run, int64_t now_us)
 {
-    int64_t now_us = scheduler_mono_us(bulk_app(run)->scheduler);
-    int64_t whole_us = (now_us - run->paced_us) * run->per_second;
-    int64_t n = whole_us / 1000000, most = run->per_second * INT64_C(2) * BULK_TICK_MS / 1000 + 1;
+    int64_t behind_us = 1000000 / run->per_second;
 
-    if (n > most) {
-        run->paced_us = now_us;
-        return (unsigned)most;
-    }
-    run->paced_us += n * 1000000 / run->per_second;
-    return (unsigned)n;
+    if (behind_us < 2 * BULK_TICK_MS * 1000)
+        behind_us = 2 * BULK_TICK_MS * 1000;
+    if (run->paced_us < now_us - behind_us)
+        run->paced_us = now_us - behind_us;
+}
+
+static bool bulk_may_begin(const struct bulk_run *run, int64_t now_us)
+{
+    return now_us - run->paced_us >= 1000000 / run->per_second && !run->is_reading &&
+           run->next < run->page.n_ids && run->n_in_hand < BULK_IN_HAND_MAX;
 }
 
 static void bulk_on_tick(struct timer *t)
 {
     struct bulk_run *run = container_of(t, struct bulk_run, timer);
     struct app *app = bulk_app(run);
+    int64_t now_us = scheduler_mono_us(app->scheduler);
 
     if (app->is_draining)
         return;
-    for (unsigned n = bulk_allowance(run); n > 0 && run->next < run->page.n_ids &&
-                                           !run->is_reading && run->n_in_hand < BULK_IN_HAND_MAX;
-         n--)
+    bulk_keep_pace(run, now_us);
+    while (bulk_may_begin(run, now_us)) {
+        run->paced_us += 1000000 / run->per_second;
         bulk_begin_item(run, run->ids[run->next++]);
+    }
     if (!run->is_reading && run->next == run->page.n_ids && !run->is_at_end)
         bulk_read_page(run);
     if (!run->is_reading && run->is_at_end && run->next == run->page.n_ids && run->n_in_hand == 0)

@@ -292,7 +292,7 @@ static bool receive_is_refused(struct receive_message *m)
                        .detail = STR("Too many dead letters are open."),
                        .retry_after_s = 60 };
 
-    if (c->app->bus.n_dead_letters_open < BUS_DEAD_LETTERS_MAX)
+    if (c->app->bus.n_dead_letters_open < c->app->bus.dead_letters_max)
         return false;
     c->app->metrics.refused[REFUSED_DEAD_LETTERS]++;
     command_reply(c, &r);

@@ -203,6 +203,15 @@ def test_what_is_no_command_is_told_so(client, path, body, status, code):
     client.post(path, body).problem(status, code)
 
 
+def test_a_limit_itself_is_allowed(fresh):
+    publish(fresh, "payment.declined", UNKNOWN_ID, reason="no").is_(202)
+    letter = wait_dead_letter(fresh, UNKNOWN_ID)
+    for pace in (1, 10000):
+        assert bulk(fresh, {"code": "too_many"}, perSecond=pace).is_(200).json["perSecond"] == pace
+    assert bulk(fresh, {"code": "too_many"}).is_(200).json["perSecond"] == 100
+    discard(fresh, letter, reason="x" * 500).is_(200)
+
+
 def test_letters_are_found_by_what_they_are(fresh):
     _, letter = parked_order(fresh)
     publish(fresh, "payment.declined", UNKNOWN_ID, reason="no").is_(202)

@@ -210,8 +210,10 @@ static void on_render(struct command *c, const struct reply *r)
     }
     if (r->dead_letter)
         f->letter_state = r->dead_letter->letter.state;
-    if (r->bulk)
+    if (r->bulk) {
         f->bulk_matched = r->bulk->scan.n;
+        f->bulk_shown = r->bulk->scan.n_ids;
+    }
     if (r->cart)
         f->cart_id = r->cart->id;
     c->answer.content_type = STR("application/json");

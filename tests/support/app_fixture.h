@@ -40,6 +40,7 @@ struct app_fixture {
     char first_pointer[64];
     enum dead_letter_state letter_state;
     uint64_t bulk_matched;
+    unsigned bulk_shown;
     struct arena letters;
 };
 

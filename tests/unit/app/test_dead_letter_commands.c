@@ -360,6 +360,26 @@ static void a_message_for_an_unknown_order_that_is_retried_is_a_new_letter(void 
     assert_counters(f, 0, 0);
 }
 
+/* So many and no more: then the door is shut until one of them is seen to. */
+static void room_that_a_discard_makes_opens_the_door_for_messages(void **state)
+{
+    struct app_fixture *f = *state;
+
+    app_bus(f->app)->dead_letters_max = 1;
+    f->order_id.u.b[0] = 7;
+    assert_int_equal(a_message(f, EVENT_PAYMENT_DECLINED, "m1", "pp-1", ""), REPLY_ACCEPTED);
+    app_fixture_pass_ms(f, 100);
+    assert_int_equal(a_message(f, EVENT_PAYMENT_DECLINED, "m2", "pp-1", ""), REPLY_OVERLOADED);
+    /* A retry takes no room that it does not give back. */
+    assert_int_equal(retry_letter(f, the_open_letter(f).letter.id, NULL), REPLY_OK);
+    app_fixture_pass_ms(f, 100);
+    assert_counters(f, 1, 0);
+    assert_int_equal(discard_letter(f, the_open_letter(f).letter.id, false), REPLY_OK);
+    assert_int_equal(a_message(f, EVENT_PAYMENT_DECLINED, "m2", "pp-1", ""), REPLY_ACCEPTED);
+    app_fixture_pass_ms(f, 100);
+    assert_counters(f, 1, 0);
+}
+
 /* Before any cursor was written: the letter says that its message is done with, as long as what the
  * retry made of it has an event of its own. */
 static void a_retried_message_of_nobody_s_is_not_read_again_after_a_crash(void **state)
@@ -550,6 +570,7 @@ int main(void)
         T(a_refund_is_only_discarded_by_force_and_stays_due),
         T(a_release_is_only_discarded_by_force_and_stays_due),
         T(a_message_for_an_unknown_order_that_is_retried_is_a_new_letter),
+        T(room_that_a_discard_makes_opens_the_door_for_messages),
         cmocka_unit_test(a_retried_message_of_nobody_s_is_not_read_again_after_a_crash),
         cmocka_unit_test(a_dispatch_that_came_too_early_is_taken_when_it_is_retried),
         T(a_message_can_be_corrected),
