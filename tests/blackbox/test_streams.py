@@ -8,7 +8,8 @@ import pytest
 
 from client import Raw, eventually
 from conftest import FAST
-from shop import add_product, order, order_body, place, types_of, unique, wait_for
+from shop import (UNKNOWN_ID, add_product, order, order_body, place, publish, types_of, unique,
+                  wait_for)
 from stream import Stream, positions
 from test_health import metrics
 
@@ -185,6 +186,27 @@ def test_roles(start, tmp_path):
             client.get(path).problem(401, "unauthorized")
 
 
+def test_a_token_that_is_taken_back_ends_its_streams(start, tmp_path):
+    tokens = tmp_path / "tokens"
+    old, new = unique("old") + "x" * 40, unique("new") + "x" * 40
+
+    def write(*lines):
+        tokens.write_text("".join(f"context {token} {name}\n" for token, name in lines))
+        tokens.chmod(0o600)
+    write((old, "payments"), (new, "payments"))
+    server = start("--token-file", str(tokens))
+    with Stream(server, "/messages/stream", {"Authorization": f"Bearer {old}"}) as first, \
+            Stream(server, "/messages/stream", {"Authorization": f"Bearer {new}"}) as second:
+        write((new, "payments"))
+        server.send_signal(signal.SIGHUP)
+        assert first.rest() == []
+        with server.client(token=new) as client:
+            client.get("/messages/stream",
+                       headers={"Authorization": f"Bearer {old}"}).problem(401, "unauthorized")
+            publish(client, "payment.declined", UNKNOWN_ID, reason="no").is_(202)
+        assert second.event().event == "payment.declined"
+
+
 # ---- bounds
 
 
@@ -291,3 +313,20 @@ def test_open_streams_end_with_the_server(start, reads):
         stream.socket.close()
     assert server.wait() == 0
     assert time.monotonic() - began < 5
+
+
+def test_a_client_that_does_not_read_holds_nobody_up(start):
+    server = start(*FAST, *QUIET, "--store=memory")
+    with server.client() as client:
+        pour(server, add_product(client, stock=10000), 2000)
+        with Stream(server, "/events/stream?after=0", receive_buffer=4096):
+            def has_stalled():
+                pages = metrics(client)["orderly_stream_pages_total", ""]
+                time.sleep(0.1)
+                return 0 < pages == metrics(client)["orderly_stream_pages_total", ""]
+            eventually(has_stalled)
+            began = time.monotonic()
+            server.send_signal(signal.SIGTERM)
+            assert server.wait() == 0
+            assert time.monotonic() - began < 8  # --drain is 10 s
+            assert "drain_over" not in server.log()

@@ -26,6 +26,8 @@
  *   - A turn of the loop sends to at most TURN_FOLLOWERS, at most about TURN_BYTES, for about
  *     TURN_US; the others keep their place and the loop gets its turn.
  *
+ * So what a follower can hold is bounded: what its connection takes, and one page.
+ *
  * Events become bytes by the renderer, a port: this part knows no JSON. Without followers nothing is
  * kept and nothing is done.
  *

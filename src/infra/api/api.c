@@ -59,6 +59,8 @@ enum err api_reload_tokens(struct api *a, struct str *why)
     e = access_load(&a->access, a->token_path, a->why);
     if (why && e != ERR_OK)
         *why = str_of(a->why);
+    if (e == ERR_OK)
+        streams_recheck(a);
     return e;
 }
 

@@ -64,12 +64,15 @@ struct api {
     struct api_counters counters[ROUTE_PATTERNS_MAX + 1];
     int64_t told_failures_ms; /* when the log last heard of refused tokens */
     uint64_t untold_failures;
+    struct list streams;     /* open, streams.c */
     int64_t told_cut_off_ms; /* the same of streams that were cut off */
     uint64_t untold_cut_off;
 };
 
 /* streams.c: says how the feed of the app renders events. */
 void streams_init(struct api *a);
+/* Ends those whose token is not good any more. */
+void streams_recheck(struct api *a);
 
 /* health.c: the text of /metrics. */
 void api_write_metrics(struct api *a, struct buf *out);

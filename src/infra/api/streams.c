@@ -26,6 +26,7 @@ struct stream {
     struct api *api;
     struct http_stream *http;
     struct timer beat;
+    struct list link; /* of the api's streams */
 };
 
 static struct stream *stream_of(const struct follower *f)
@@ -59,6 +60,7 @@ static void stream_render(void *ctx, enum feed_kind kind, const struct event *e,
 
 void streams_init(struct api *a)
 {
+    list_init(&a->streams);
     feed_set_renderer(app_feed(a->config.app), stream_render, a);
 }
 
@@ -104,6 +106,18 @@ static void tell_failed(struct api *a, enum err why)
         log_write(a->config.log, LOG_ERROR, "stream_failed", &field, 1);
 }
 
+static void stream_forget(struct stream *s)
+{
+    list_remove(&s->link);
+    timer_stop(app_timers(s->api->config.app), &s->beat);
+}
+
+static void stream_close(struct stream *s, struct str last)
+{
+    stream_forget(s);
+    http_stream_close(s->http, last); /* last: the memory is the request's */
+}
+
 static void stream_ended(struct follower *f, enum follower_end why)
 {
     struct stream *s = stream_of(f);
@@ -125,8 +139,7 @@ static void stream_ended(struct follower *f, enum follower_end why)
     case FOLLOWER_DRAINED:
         break;
     }
-    timer_stop(app_timers(s->api->config.app), &s->beat);
-    http_stream_close(s->http, last); /* last: the memory is the request's */
+    stream_close(s, last);
 }
 
 static const struct follower_ops stream_ops = {
@@ -142,7 +155,7 @@ static void stream_on_gone(struct http_stream *http)
 {
     struct stream *s = http->user;
 
-    timer_stop(app_timers(s->api->config.app), &s->beat);
+    stream_forget(s);
     feed_leave(&s->follower);
 }
 
@@ -169,6 +182,28 @@ static void stream_on_beat(struct timer *t)
 static void stream_on_half(struct http_stream *http)
 {
     stream_beat(http->user, PROBE_MS);
+}
+
+/* A stream may be open for weeks, a token may be taken back meanwhile. Its client hears why when it
+ * comes again. */
+void streams_recheck(struct api *a)
+{
+    struct list *at = a->streams.next;
+
+    while (at != &a->streams) {
+        struct stream *s = container_of(at, struct stream, link);
+        struct call *c = s->http->req->user;
+        struct str authorization = STR_NONE;
+        struct text_id caller;
+        enum role role;
+
+        at = at->next;
+        (void)call_header(c, "Authorization", &authorization);
+        if (access_check(&a->access, authorization, c->route->roles, &role, &caller) == ACCESS_FINE)
+            continue;
+        feed_leave(&s->follower);
+        stream_close(s, STR_NONE);
+    }
 }
 
 /* ---- starting -------------------------------------------------------------------------------- */
@@ -218,6 +253,7 @@ static void stream_start(struct call *c, const struct stream *start)
 
     *s = *start;
     s->api = c->api;
+    list_init(&s->link);
     s->http = http_stream_start(c->req, &head, stream_on_writable, stream_on_gone);
     if (!s->http)
         return; /* HEAD, or nobody is there any more: the request is over */
@@ -227,6 +263,7 @@ static void stream_start(struct call *c, const struct stream *start)
     timer_init(&s->beat, stream_on_beat);
     timer_start(app_timers(c->app), &s->beat, is_half ? PROBE_MS : BEAT_MS);
     s->follower.ops = &stream_ops;
+    list_push_back(&c->api->streams, &s->link);
     feed_follow(feed, &s->follower);
 }
 

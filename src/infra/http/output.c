@@ -115,6 +115,15 @@ void output_on_written(struct http_conn *c)
     conn_mark_dirty(c);
 }
 
+/* A drain waits for nobody who takes nothing. */
+static size_t stall_ms(const struct http_server *s)
+{
+    const struct http_limits *l = &s->config.limits;
+
+    return s->is_draining && l->linger_time_ms < l->write_stall_ms ? l->linger_time_ms
+                                                                   : l->write_stall_ms;
+}
+
 void output_on_stall_timer(struct wheel_node *n)
 {
     struct http_conn *c = container_of(n, struct http_conn, write_timer);
@@ -128,7 +137,7 @@ void output_on_stall_timer(struct wheel_node *n)
         c->progress_ms = now_ms;
         conn_mark_dirty(c); /* there may be room to read on */
     }
-    end_ms = c->progress_ms + (int64_t)s->config.limits.write_stall_ms + 1;
+    end_ms = c->progress_ms + (int64_t)stall_ms(s) + 1;
     if (now_ms >= end_ms) {
         s->counters.closed_stalled++;
         conn_close(c);

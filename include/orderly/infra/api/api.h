@@ -40,7 +40,7 @@ void api_attach(struct api *a, struct http_server *server);
 
 /* Reads the token file: lines `role token [name]`, roles customer, context and operator; `#` starts
  * a comment line. Only hashes are kept. On SIGHUP call it again with the same path: all tokens are
- * replaced at once, or, where the file is not good, none.
+ * replaced at once, or, where the file is not good, none; open streams of a token that is gone end.
  *
  * ERR_OK. ERR_IO: it can't be read. ERR_INVALID: others may read or write it (mode beyond 0600), a
  * line is not valid, no token in it. *why (may be NULL) is a text for people, static or the api's,

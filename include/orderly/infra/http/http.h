@@ -266,7 +266,8 @@ static inline struct transport_acceptor *http_server_acceptor(struct http_server
 /* Writes what waits, for those who don't come through the acceptor. */
 void http_server_flush(struct http_server *s);
 /* Stops gracefully: idle connections end, those in flight after their answer (Connection: close),
- * new ones are refused. Waiters and streams are their owner's to end. on_empty runs from a later
+ * new ones are refused, and a client that takes nothing of its answer for linger_time_ms is cut
+ * off. Waiters and streams are their owner's to end. on_empty runs from a later
  * callback, or from here if there is no connection. */
 void http_server_drain(struct http_server *s);
 /* Ends all connections now; requests in flight hear HTTP_GONE and are still owed an answer. */

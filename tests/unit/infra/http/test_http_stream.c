@@ -232,6 +232,26 @@ static void stream__of_a_client_that_stalls_is_cut_off(void **state)
     fixture_deinit(&f);
 }
 
+static void stream__of_a_client_that_stalls_holds_a_drain_up_for_a_moment_only(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f);
+    fixture_send(&f, GET("/stream"));
+    f.client.window = 0;
+    write_ok(f.stream, STR("data"));
+    loopback_turn(&f.client);
+    fixture_advance_ms(&f, 5000);
+    assert_int_equal(f.stream_gone, 0);
+    http_server_drain(&f.server);
+    http_stream_close(f.stream, STR_NONE);
+    fixture_advance_ms(&f, 1000); /* when it is looked at next */
+    assert_true(f.client.is_closed);
+    assert_int_equal(f.empty_told, 1);
+    fixture_deinit(&f);
+}
+
 static void stream__does_not_start_for_nobody(void **state)
 {
     struct http_response res = { .status = 200 };
@@ -260,6 +280,7 @@ int main(void)
         cmocka_unit_test(stream__hears_when_the_client_has_gone),
         cmocka_unit_test(stream__goes_on_for_a_client_that_only_listens),
         cmocka_unit_test(stream__of_a_client_that_stalls_is_cut_off),
+        cmocka_unit_test(stream__of_a_client_that_stalls_holds_a_drain_up_for_a_moment_only),
         cmocka_unit_test(stream__does_not_start_for_nobody),
     };
 
