@@ -149,10 +149,13 @@ static void lane_read_run(struct store_read *read, const struct store_view *v)
         bool found;
 
         r->status = lane_read_next(r, v, &arena, &found, &position);
-        if (r->status == ERR_OK && found)
+        if (r->status == ERR_OK && found) {
             r->status = log_read_event(r, v, &arena, position);
-        else if (r->status == ERR_OK)
+            if (r->status == ERR_NOT_FOUND)
+                store_contradicts(v, DB_BY_LANE);
+        } else if (r->status == ERR_OK) {
             r->read_position = r->to;
+        }
         arena_reset(&arena);
     }
     arena_deinit(&arena);

@@ -297,18 +297,24 @@ static void letter_decide(struct dead_letter_command *dc)
 }
 
 /* What an operator gave a message when the letter was retried. */
-static struct str letter_read_given(const struct store_view *v, struct arena *a, uint64_t position)
+static enum err letter_read_given(const struct store_view *v, struct arena *a, uint64_t position,
+                                  struct str *out)
 {
     char key[8];
     struct str row;
     struct event closed, given;
+    enum err err;
 
     bytes_put_u64(key, position);
-    if (store_get(v, DB_EVENTS, (struct str){ key, sizeof(key) }, a, &row) != ERR_OK ||
-        event_decode(row, position, &closed, a) != ERR_OK || closed.p.message_row.n == 0 ||
-        event_decode(closed.p.message_row, position, &given, a) != ERR_OK)
-        return STR_NONE;
-    return given.raw_payload;
+    err = store_get(v, DB_EVENTS, (struct str){ key, sizeof(key) }, a, &row);
+    if (err == ERR_OK)
+        err = event_decode(row, position, &closed, a);
+    if (err != ERR_OK || closed.p.message_row.n == 0)
+        return err == ERR_NOT_FOUND ? ERR_DAMAGED : err;
+    err = event_decode(closed.p.message_row, position, &given, a);
+    if (err == ERR_OK)
+        *out = given.raw_payload;
+    return err;
 }
 
 static void letter_read_run(struct store_read *read, const struct store_view *v)
@@ -317,13 +323,11 @@ static void letter_read_run(struct store_read *read, const struct store_view *v)
     struct arena *a = dc->receive.command.arena;
 
     dc->read_err = dead_letters_get(v, a, dc->id, &dc->item);
-    if (dc->read_err != ERR_OK)
-        return;
-    dc->has_message =
-        dc->item.message_row.n &&
-        event_decode(dc->item.message_row, dc->item.letter.position, dc->message, a) == ERR_OK;
-    if (dc->item.letter.closed_position && dc->has_payload)
-        dc->given_before = letter_read_given(v, a, dc->item.letter.closed_position);
+    dc->has_message = dc->read_err == ERR_OK && dc->item.message_row.n;
+    if (dc->has_message)
+        dc->read_err = event_decode(dc->item.message_row, dc->item.letter.position, dc->message, a);
+    if (dc->read_err == ERR_OK && dc->item.letter.closed_position && dc->has_payload)
+        dc->read_err = letter_read_given(v, a, dc->item.letter.closed_position, &dc->given_before);
 }
 
 static void letter_on_read(struct store_read *read)

@@ -173,6 +173,8 @@ static enum err dead_letters_count_behind(const struct store_view *v, const stru
         memcpy(key, found.p, sizeof(key));
         position = bytes_get_u64(key + 16);
         err = dead_letters_event_row(v, &scratch, position, &row);
+        if (err == ERR_NOT_FOUND)
+            store_contradicts(v, DB_BY_LANE);
         if (err == ERR_OK)
             err = event_decode(row, position, &e, &scratch);
         if (err != ERR_OK)
@@ -195,28 +197,44 @@ static enum err dead_letters_read(const struct store_view *v, struct arena *a,
     return err;
 }
 
-/* As its handler got it: the log's, or that of the retry that gave it another payload. */
-static struct str dead_letters_message(const struct store_view *v, struct arena *a,
-                                       const struct dead_letter *d)
+/* Of a letter that a list has led to. */
+static enum err dead_letters_read_listed(const struct store_view *v, struct arena *a,
+                                         struct dead_letter_id id, struct dead_letter *out)
 {
-    struct str row;
-    struct event retried;
+    enum err err = dead_letters_read(v, a, id, out);
 
-    if (d->payload_position == 0)
-        return dead_letters_event_row(v, a, d->position, &row) == ERR_OK ? row : STR_NONE;
-    if (dead_letters_event_row(v, a, d->payload_position, &row) != ERR_OK ||
-        event_decode(row, d->payload_position, &retried, a) != ERR_OK)
-        return STR_NONE;
-    return retried.p.message_row;
+    if (err == ERR_NOT_FOUND)
+        store_contradicts(v, DB_DEAD_LETTERS_BY_LANE);
+    return err;
+}
+
+/* As its handler got it: the log's, or that of the retry that gave it another payload. */
+static enum err dead_letters_message(const struct store_view *v, struct arena *a,
+                                     const struct dead_letter *d, struct str *out)
+{
+    uint64_t position = d->payload_position ? d->payload_position : d->position;
+    struct event retried;
+    enum err err = dead_letters_event_row(v, a, position, out);
+
+    if (err == ERR_NOT_FOUND)
+        store_contradicts(v, DB_DEAD_LETTERS);
+    if (err == ERR_OK && d->payload_position) {
+        err = event_decode(*out, position, &retried, a);
+        *out = retried.p.message_row;
+    }
+    if (err != ERR_OK)
+        *out = STR_NONE;
+    return err == ERR_NOT_FOUND ? ERR_OK : err; /* its event was not there yet */
 }
 
 static enum err dead_letters_complete(const struct store_view *v, struct arena *a,
                                       struct dead_letter_item *item)
 {
-    item->message_row = dead_letters_message(v, a, &item->letter);
+    enum err err = dead_letters_message(v, a, &item->letter, &item->message_row);
+
     item->queued_behind = 0;
-    if (item->letter.state != DEAD_LETTER_PARKED)
-        return ERR_OK;
+    if (err != ERR_OK || item->letter.state != DEAD_LETTER_PARKED)
+        return err;
     return dead_letters_count_behind(v, &item->letter, &item->queued_behind);
 }
 
@@ -286,7 +304,7 @@ enum err dead_letters_list(const struct store_view *v, struct arena *a,
         }
         err = dead_letters_next(v, a, filter->lane, &id);
         if (err == ERR_OK)
-            err = dead_letters_read(v, a, id, &item.letter);
+            err = dead_letters_read_listed(v, a, id, &item.letter);
         if (err == ERR_OK && dead_letter_fits(&item.letter, filter)) {
             if (*n == limit) {
                 *has_more = true;
@@ -322,7 +340,7 @@ enum err dead_letters_scan(const struct store_view *v, struct dead_letter_scan *
             memcmp(id.u.b, scan->last.u.b, sizeof(id.u.b)) > 0)
             err = ERR_NOT_FOUND;
         if (err == ERR_OK)
-            err = dead_letters_read(v, &scratch, id, &letter);
+            err = dead_letters_read_listed(v, &scratch, id, &letter);
         if (err != ERR_OK)
             break;
         scan->after = id;

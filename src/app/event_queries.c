@@ -216,6 +216,8 @@ enum err query_events(const struct store_view *v, struct arena *a, const struct 
         n_rows++;
         if (source->db != DB_EVENTS)
             e = read_row(v, a, seen, &row);
+        if (e == ERR_NOT_FOUND)
+            store_contradicts(v, source->db);
         if (e == ERR_OK)
             e = event_decode(row, seen, &event, a);
         if (e == ERR_NOT_FOUND) /* an index row without its event */

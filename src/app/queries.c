@@ -110,15 +110,18 @@ static enum err load_order(const struct store_view *v, struct arena *a, struct s
 
 /* *out stays NULL where the order does not fit. */
 static enum err look_at_order(const struct store_view *v, struct arena *a,
-                              const struct order_query *q, struct order_id id, struct order **out)
+                              const struct order_query *q, enum store_db list, struct order_id id,
+                              struct order **out)
 {
     struct order_summary summary;
     struct str row;
     enum err e = store_get(v, DB_ORDERS, uuid_bytes(&id.u), a, &row);
 
     *out = NULL;
-    if (e == ERR_NOT_FOUND)
+    if (e == ERR_NOT_FOUND) {
+        store_contradicts(v, list);
         return ERR_OK; /* the index was ahead of the row */
+    }
     if (e == ERR_OK)
         e = order_snapshot_summary(row, &summary);
     if (e != ERR_OK || !summary_fits(&summary, q))
@@ -155,7 +158,7 @@ enum err query_orders(const struct store_view *v, struct arena *a, const struct 
             break;
         }
         is_first = false;
-        e = look_at_order(v, a, q, id, &order);
+        e = look_at_order(v, a, q, walk.db, id, &order);
         if (e != ERR_OK)
             break;
         out->next = id;
@@ -195,7 +198,7 @@ enum err query_refunds_due(const struct store_view *v, struct refund_totals *out
         arena_reset(&arena);
         e = order_walk_next(&walk, is_first, v, &arena, &id);
         if (e == ERR_OK)
-            e = look_at_order(v, &arena, &q, id, &order);
+            e = look_at_order(v, &arena, &q, walk.db, id, &order);
         if (e == ERR_OK)
             refund_totals_add(out, order);
         order_destroy(order);
@@ -246,8 +249,10 @@ enum err query_products(const struct store_view *v, struct arena *a, const struc
         memcpy(at.s, sku.p, sku.n);
         at.n = (uint8_t)sku.n;
         e = load_product(v, a, sku, row, &out->rows[out->n]);
-        if (e == ERR_NOT_FOUND) /* its stock was not there yet */
+        if (e == ERR_NOT_FOUND) { /* its stock was not there yet */
+            store_contradicts(v, DB_PRODUCTS);
             continue;
+        }
         if (e != ERR_OK)
             break;
         out->n++;

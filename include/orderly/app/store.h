@@ -90,6 +90,10 @@ struct store_view_ops {
     /* The first row at or after (last at or before) the key. found_key and value are copied into a. */
     enum err (*seek)(const struct store_view *v, enum store_db db, enum store_seek how,
                      struct str key, struct arena *a, struct str *found_key, struct str *value);
+    /* A row of this list leads to one that is not there. If the view shows one moment that is damage:
+     * ends the process, since the list may as well lack something. Otherwise, NULL or returning: the
+     * row may have come or gone meanwhile. */
+    void (*contradicts)(const struct store_view *v, enum store_db list);
     /* True once the read has taken longer than STORE_READ_MAX_MS: stop, and answer what you have. */
     bool (*is_late)(const struct store_view *v);
 };
@@ -119,6 +123,11 @@ struct store_stats {
     double free_ratio; /* of the disk; 1.0 in memory */
     /* Of the commits whose letters were opened; loop thread only, as long as the store is. */
     const struct commit_stats *opened;
+    /* Rows whose sum was found wrong since the start, and the last of them: the beginning of its key,
+     * or all of it, padded with zeros. */
+    uint64_t damaged;
+    enum store_db damaged_db;
+    uint8_t damaged_key[16];
 };
 
 /* How long commits took, and how many events they had: at most 1, 2, 4 … 2048, and more. */
@@ -167,6 +176,11 @@ static inline enum err store_get(const struct store_view *v, enum store_db db, s
                                  struct arena *a, struct str *value)
 {
     return v->ops->get(v, db, key, a, value);
+}
+static inline void store_contradicts(const struct store_view *v, enum store_db list)
+{
+    if (v->ops->contradicts)
+        v->ops->contradicts(v, list);
 }
 static inline enum err store_seek(const struct store_view *v, enum store_db db, enum store_seek how,
                                   struct str key, struct arena *a, struct str *found_key,

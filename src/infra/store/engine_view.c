@@ -44,9 +44,18 @@ static bool engine_view_is_late(const struct store_view *view)
     return v->now_us() >= v->late_at_us;
 }
 
+static void engine_view_contradicts(const struct store_view *view, enum store_db list)
+{
+    const struct engine_view *v = view_of(view);
+
+    if (v->engine->ops->contradicts)
+        v->engine->ops->contradicts(v->engine, list);
+}
+
 static const struct store_view_ops engine_view_ops = {
     .get = engine_view_get,
     .seek = engine_view_seek,
+    .contradicts = engine_view_contradicts,
     .is_late = engine_view_is_late,
 };
 

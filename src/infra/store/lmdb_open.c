@@ -24,6 +24,7 @@ static const struct engine_ops lmdb_ops = {
     .view_end = lmdb_view_end,
     .get = lmdb_get,
     .seek = lmdb_seek,
+    .contradicts = lmdb_contradicts,
     .stats = lmdb_stats,
 };
 

@@ -45,6 +45,10 @@ struct lmdb_engine {
     _Atomic int64_t free_looked_ms;
     _Atomic uint32_t free_ppm;
 
+    /* Changed by readers; who asks may see the database of one row with the key of another. */
+    _Atomic uint64_t n_damaged, damaged_key[2]; /* as in store_stats */
+    _Atomic enum store_db damaged_db;
+
     /* Guarded by views_lock. */
     pthread_mutex_t views_lock;
     struct lmdb_view *views_idle;
@@ -66,6 +70,7 @@ enum err lmdb_get(struct engine *e, void *txn, enum store_db db, struct str key,
                   struct str *value);
 enum err lmdb_seek(struct engine *e, void *txn, enum store_db db, enum store_seek how,
                    struct str key, struct arena *a, struct str *found_key, struct str *value);
+void lmdb_contradicts(struct engine *e, enum store_db list);
 void lmdb_close_views(struct lmdb_engine *le);
 
 /* LMDB has found its pages broken. */

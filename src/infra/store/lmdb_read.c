@@ -6,7 +6,8 @@
  * a snapshot, a stored answer or anything else that stands for itself: the caller refuses this one
  * thing, and the rest is served. A row of a list whose sum is wrong, and pages that do not fit
  * together, end the server (on_broken): a list would be answered without what is missing from it.
- * "Not there" is said only between two rows that are whole. */
+ * "Not there" is said only between two rows that are whole. A row of a list that leads nowhere ends
+ * the server too (store_contradicts): a look shows one moment. */
 #include "lmdb_pages.h"
 #include "lmdb_private.h"
 #include "lmdb_sum.h"
@@ -178,6 +179,17 @@ static enum err view_tree(struct lmdb_engine *le, struct lmdb_view *v, enum stor
 
 /* ---- rows ----------------------------------------------------------------------- */
 
+static void note_damaged(struct lmdb_engine *le, enum store_db db, struct str key)
+{
+    uint64_t words[2] = { 0 };
+
+    memcpy(words, key.p, key.n < sizeof(words) ? key.n : sizeof(words));
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        atomic_store_explicit(&le->damaged_key[i], words[i], memory_order_relaxed);
+    atomic_store_explicit(&le->damaged_db, db, memory_order_relaxed);
+    atomic_fetch_add_explicit(&le->n_damaged, 1, memory_order_relaxed);
+}
+
 /* The row where the tree stands, whole or not at all. */
 static enum err whole_row(struct lmdb_engine *le, enum store_db db, struct lmdb_tree *t,
                           struct str *key, struct str *plain)
@@ -190,8 +202,10 @@ static enum err whole_row(struct lmdb_engine *le, enum store_db db, struct lmdb_
         return tree_err(le, db, t, rc);
     if (lmdb_seal_open(db, *key, stored, plain, NULL, NULL))
         return ERR_OK;
-    if (lmdb_seal_of(db) != SEAL_SHORT)
+    if (lmdb_seal_of(db) != SEAL_SHORT) {
+        note_damaged(le, db, *key);
         return ERR_DAMAGED;
+    }
     store_say(why, "%s: %s, a row is not what was written", STORE_FILE_DATA, store_db_name(db));
     lmdb_broken(le, why);
 }
@@ -304,4 +318,13 @@ enum err lmdb_seek(struct engine *e, void *txn, enum store_db db, enum store_see
     if (value)
         *value = arena_str(a, plain);
     return ERR_OK;
+}
+
+void lmdb_contradicts(struct engine *e, enum store_db list)
+{
+    char why[LMDB_TEXT_MAX];
+
+    store_say(why, "%s: %s, a row leads to one that is not there", STORE_FILE_DATA,
+              store_db_name(list));
+    lmdb_broken(lmdb_of(e), why);
 }

@@ -268,4 +268,11 @@ void lmdb_stats(struct engine *e, struct store_stats *out)
     out->events_max = le->events_max;
     out->bytes = atomic_load_explicit(&le->bytes, memory_order_relaxed);
     out->free_ratio = free_ppm(le, out->bytes) / 1e6;
+    out->damaged = atomic_load_explicit(&le->n_damaged, memory_order_relaxed);
+    out->damaged_db = atomic_load_explicit(&le->damaged_db, memory_order_relaxed);
+    for (size_t i = 0; i < ARRAY_LEN(le->damaged_key); i++) {
+        uint64_t word = atomic_load_explicit(&le->damaged_key[i], memory_order_relaxed);
+
+        memcpy(out->damaged_key + sizeof(word) * i, &word, sizeof(word));
+    }
 }

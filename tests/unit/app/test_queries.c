@@ -52,7 +52,9 @@ static bool late_is_late(const struct store_view *v)
     (void)v;
     return true;
 }
-static const struct store_view_ops late_ops = { late_get, late_seek, late_is_late };
+static const struct store_view_ops late_ops = { .get = late_get,
+                                                .seek = late_seek,
+                                                .is_late = late_is_late };
 
 static void asking_run(struct store_read *read, const struct store_view *v)
 {

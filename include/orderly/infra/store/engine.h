@@ -35,6 +35,9 @@ struct engine_ops {
     enum err (*seek)(struct engine *e, void *txn, enum store_db db, enum store_seek how,
                      struct str key, struct arena *a, struct str *found_key, struct str *value);
 
+    /* As in store_view_ops; NULL where a look does not show one moment. */
+    void (*contradicts)(struct engine *e, enum store_db list);
+
     /* Fills events, events_max, bytes and free_ratio. Thread: any; must not wait for a write. */
     void (*stats)(struct engine *e, struct store_stats *out);
 };
