@@ -430,6 +430,19 @@ static void on_demo_ready(void *ctx, enum err status)
     listen_now(s);
 }
 
+/* The start reads what it builds on, and does without none of it. */
+static void complain_of_start(struct server *s)
+{
+    struct store *store = store_thread_port(s->store);
+    struct store_stats stats = { 0 };
+
+    store->ops->stats(store, &stats);
+    complain("the store in %s is damaged: %s%s; restore it from a backup", s->options.data,
+             stats.damaged ? "a start needs a row that is not what was written, of "
+                           : "what a start needs does not fit together",
+             stats.damaged ? store_db_name(stats.damaged_db) : "");
+}
+
 static void on_app_ready(void *ctx, enum err status)
 {
     struct server *s = ctx;
@@ -437,7 +450,10 @@ static void on_app_ready(void *ctx, enum err status)
     if (s->is_draining)
         return;
     s->is_app_ready = status == ERR_OK;
-    if (status != ERR_OK) {
+    if (status == ERR_DAMAGED) {
+        complain_of_start(s);
+        give_up(s, EX_DATAERR);
+    } else if (status != ERR_OK) {
         say_one(s, LOG_ERROR, "start_failed", "why", str_of(err_text(status)));
         give_up(s, EX_IOERR);
     } else if (s->options.demo) {

@@ -101,11 +101,72 @@ static void app_write_counts(struct app *a)
     append_submit(&a->counts_append, app_on_counts_written);
 }
 
+static enum room app_room(const struct app *a, const struct store_stats *stats)
+{
+    if (a->log.is_full || app_refuses_orders(a) == REFUSED_STORE_FULL)
+        return ROOM_NONE;
+    return stats->free_ratio < STORE_FREE_WARNS ? ROOM_LITTLE : ROOM_ENOUGH;
+}
+
+static void app_tell_room(struct app *a, const struct store_stats *stats)
+{
+    static const struct {
+        enum log_level level;
+        const char *event;
+    } lines[] = {
+        [ROOM_ENOUGH] = { LOG_INFO, "store_has_room" },
+        [ROOM_LITTLE] = { LOG_WARN, "store_nearly_full" },
+        [ROOM_NONE] = { LOG_ERROR, "store_full" },
+    };
+    enum room room = app_room(a, stats);
+    struct log_field field = { "freePercent", STR_NONE };
+    char text[32];
+    struct arena arena;
+
+    if (room == a->room)
+        return;
+    a->room = room;
+    arena_init(&arena, text, sizeof(text));
+    field.value = arena_printf(&arena, "%u", (unsigned)(stats->free_ratio * 100));
+    log_write(a->logger, lines[room].level, lines[room].event, &field, 1);
+    arena_deinit(&arena);
+}
+
+/* One line for all that were met in a second. */
+static void app_tell_damage(struct app *a, const struct store_stats *stats)
+{
+    static const char digits[] = "0123456789abcdef";
+    char key[2 * sizeof(stats->damaged_key)];
+    struct log_field fields[3];
+    char text[32];
+    struct arena arena;
+
+    if (stats->damaged == a->damaged_told)
+        return;
+    for (size_t i = 0; i < sizeof(stats->damaged_key); i++) {
+        key[2 * i] = digits[stats->damaged_key[i] >> 4];
+        key[2 * i + 1] = digits[stats->damaged_key[i] & 15];
+    }
+    arena_init(&arena, text, sizeof(text));
+    fields[0] = (struct log_field){
+        "rows", arena_printf(&arena, "%llu", (unsigned long long)(stats->damaged - a->damaged_told))
+    };
+    fields[1] = (struct log_field){ "lastDatabase", str_of(store_db_name(stats->damaged_db)) };
+    fields[2] = (struct log_field){ "lastKey", { key, sizeof(key) } };
+    a->damaged_told = stats->damaged;
+    log_write(a->logger, LOG_ERROR, "store_rows_damaged", fields, ARRAY_LEN(fields));
+    arena_deinit(&arena);
+}
+
 /* Once a second. */
 static void app_on_probe(struct timer *t)
 {
     struct app *a = container_of(t, struct app, probe_timer);
+    struct store_stats stats = { 0 };
 
+    a->store->ops->stats(a->store, &stats);
+    app_tell_room(a, &stats);
+    app_tell_damage(a, &stats);
     event_log_probe(&a->log);
     app_write_counts(a);
     timer_start(&a->timers, &a->probe_timer, PROBE_MS);
@@ -331,16 +392,10 @@ void app_count_refused(struct app *a, enum refused why)
     a->metrics.refused[why]++;
 }
 
-static bool app_has_little_room(const struct app *a)
+bool app_is_ready(const struct app *a, struct str *why)
 {
     struct store_stats stats;
 
-    a->store->ops->stats(a->store, &stats);
-    return stats.free_ratio < STORE_FREE_WARNS;
-}
-
-bool app_is_ready(const struct app *a, struct str *why)
-{
     *why = STR_NONE;
     if (!a->is_started)
         *why = STR("starting");
@@ -362,7 +417,8 @@ bool app_is_ready(const struct app *a, struct str *why)
     }
     if (why->n)
         return false;
-    if (app_has_little_room(a))
+    a->store->ops->stats(a->store, &stats);
+    if (app_room(a, &stats) != ROOM_ENOUGH)
         *why = STR("store_nearly_full");
     return true;
 }

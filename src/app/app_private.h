@@ -69,6 +69,9 @@ struct bulk_run {
 
 struct demo;
 
+/* What the store has left. */
+enum room { ROOM_ENOUGH, ROOM_LITTLE, ROOM_NONE };
+
 struct app {
     struct app_config config;
     struct scheduler *scheduler;
@@ -106,6 +109,8 @@ struct app {
     void (*settings_kept)(struct app *app);
     bool has_setting[SIMULATOR_COUNT]; /* the store has the simulator's settings */
     uint64_t counts_written;           /* position of the last row of order counts */
+    enum room room;                    /* as it was last told */
+    uint64_t damaged_told;             /* rows, as store_stats counts them */
     bool is_writing_counts;
     unsigned n_waiters;
     struct list watches; /* order_watch that wait, for the drain */

@@ -127,6 +127,9 @@ static void write_commits(struct buf *b, struct metrics *m, struct app *app)
     metrics_u64(b, "store_bytes", "", stats.bytes);
     metrics_head(b, "store_events", "gauge", "Events in the log.");
     metrics_u64(b, "store_events", "", stats.events);
+    metrics_head(b, "store_damaged_rows_total", "counter",
+                 "Reads that met a row whose sum is wrong.");
+    metrics_u64(b, "store_damaged_rows_total", "", stats.damaged);
     metrics_head(b, "store_waiting", "gauge", "Writes that were handed over and are not back.");
     metrics_u64(b, "store_waiting", "", stats.waiting);
 
