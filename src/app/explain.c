@@ -193,7 +193,7 @@ static enum err explain_read_letters(struct explain_work *w, const struct store_
     open = arena_alloc(&w->arena, (w->n_letters + 1) * sizeof(*open));
     w->e.letters = open;
     for (unsigned i = 0; i < w->n_letters; i++) {
-        if (w->letters[i].state == DEAD_LETTER_OPEN || w->letters[i].state == DEAD_LETTER_PARKED)
+        if (dead_letter_is_open(&w->letters[i]))
             open[w->e.n_letters++] = w->letters[i];
     }
     return err == ERR_NOT_FOUND ? ERR_OK : err;
@@ -204,7 +204,7 @@ static enum err explain_read_letters(struct explain_work *w, const struct store_
 static enum err explain_read_heads(struct explain_work *w, const struct store_view *v)
 {
     for (unsigned i = 0; i < w->e.n_deliveries; i++) {
-        struct explained_delivery *d = &w->e.deliveries[i];
+        struct explained_delivery *d = &w->deliveries[i];
         enum err err = ERR_OK;
 
         if (d->lane.position <= w->e.position)
@@ -419,8 +419,6 @@ static void explain_run(struct store_read *r, const struct store_view *v)
         return;
     explain_commands(w);
     explain_tree(w);
-    explain_waits(w);
-    w->e.summary = explain_summary(w);
 }
 
 static void explain_work_free(struct explain_work *w)
@@ -431,31 +429,62 @@ static void explain_work_free(struct explain_work *w)
     mem_free(w);
 }
 
+/* The bus's texts may be gone when they are read. */
+static void explain_add_lane(struct explain_work *w, const struct lane_state *lane)
+{
+    struct explained_delivery *d = &w->deliveries[w->e.n_deliveries++];
+
+    d->lane = *lane;
+    d->attempts_max = w->op->app->bus.subscriptions[lane->subscription]->config.retries + 1;
+    d->lane.error_detail = arena_str(&w->arena, lane->error_detail);
+    if (lane->error_code)
+        d->lane.error_code = arena_str(&w->arena, str_of(lane->error_code)).p;
+}
+
+/* An open letter's message is retried in a lane of the letter's own. */
+static void explain_look_for_retried(struct explain_work *w)
+{
+    for (unsigned i = 0; i < w->n_letters; i++) {
+        const struct dead_letter *letter = &w->letters[i];
+        struct lane_state lanes[SUBSCRIPTION_COUNT];
+        struct explained_delivery *d = &w->deliveries[w->e.n_deliveries];
+
+        if (letter->state != DEAD_LETTER_RETRIED || letter->is_parking ||
+            bus_lane_states(&w->op->app->bus, (struct lane_id){ letter->id.u }, lanes) != 1)
+            continue;
+        explain_add_lane(w, &lanes[0]);
+        d->is_alone = true;
+        d->message = explain_event_at(w, letter->position);
+        d->lane.dead_letter_id = letter->id;
+    }
+}
+
 static void explain_on_read(struct store_read *r)
 {
     struct explain_work *w = container_of(r, struct explain_work, read);
     struct explain *x = w->op;
 
+    if (w->status == ERR_OK) {
+        explain_look_for_retried(w);
+        explain_waits(w);
+        w->e.summary = explain_summary(w);
+    }
     x->done(x, w->status == ERR_OK ? &w->e : NULL, w->status); /* x may be gone from here on */
     explain_work_free(w);
 }
 
-/* The bus's texts may be gone when they are read. */
 static void explain_look_at_lanes(struct explain_work *w)
 {
     struct bus *b = &w->op->app->bus;
     struct lane_state lanes[SUBSCRIPTION_COUNT];
 
-    w->e.n_deliveries = bus_lane_states(b, lane_of_order(w->op->id), lanes);
-    for (unsigned i = 0; i < w->e.n_deliveries; i++) {
-        struct explained_delivery *d = &w->e.deliveries[i];
+    unsigned n = bus_lane_states(b, lane_of_order(w->op->id), lanes);
 
-        d->lane = lanes[i];
-        d->attempts_max = b->subscriptions[lanes[i].subscription]->config.retries + 1;
-        d->lane.error_detail = arena_str(&w->arena, lanes[i].error_detail);
-        if (lanes[i].error_code)
-            d->lane.error_code = arena_str(&w->arena, str_of(lanes[i].error_code)).p;
-    }
+    w->deliveries = arena_zalloc(&w->arena, (SUBSCRIPTION_COUNT + EXPLAIN_DEAD_LETTERS_MAX) *
+                                                sizeof(*w->deliveries));
+    w->e.deliveries = w->deliveries;
+    for (unsigned i = 0; i < n; i++)
+        explain_add_lane(w, &lanes[i]);
     for (unsigned i = 0; i < SUBSCRIPTION_COUNT; i++) {
         const struct subscription *s = b->subscriptions[i];
 

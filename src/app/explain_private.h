@@ -31,6 +31,8 @@ struct explain_work {
     bool has_shipment; /* that moved the order */
     struct shipment shipment;
 
+    struct explained_delivery *deliveries; /* the order's lanes, then the retried letters' */
+
     /* Read. */
     const struct event **events; /* of the order's lane, in log order */
     unsigned n_events;
@@ -44,7 +46,7 @@ const struct event *explain_event_at(const struct explain_work *w, uint64_t posi
 
 /* ---- explain_waits.c ---- */
 bool explain_hears(const struct explain_work *w, enum subscription_id s, const struct event *e);
-/* Fills waits, is_parked, is_settled and the timers. */
+/* On the loop, last. Fills waits, is_parked, is_settled and the timers. */
 void explain_waits(struct explain_work *w);
 /* When the order came into its status; 0: not shown. */
 int64_t explain_status_since(const struct explain_work *w);

@@ -195,7 +195,7 @@ static const struct explained_delivery *lane_of(const struct explain_work *w,
                                                 enum subscription_id s)
 {
     for (unsigned i = 0; i < w->e.n_deliveries; i++) {
-        if (w->e.deliveries[i].lane.subscription == s)
+        if (w->e.deliveries[i].lane.subscription == s && !w->e.deliveries[i].is_alone)
             return &w->e.deliveries[i];
     }
     return NULL;
@@ -250,6 +250,19 @@ static const struct dead_letter *letter_of(const struct explain_work *w, enum su
     return NULL;
 }
 
+/* The retry of this message beside the lane; NULL: there is none. */
+static const struct explained_delivery *retry_of(const struct explain_work *w,
+                                                 enum subscription_id s, uint64_t position)
+{
+    for (unsigned i = 0; i < w->e.n_deliveries; i++) {
+        const struct explained_delivery *d = &w->e.deliveries[i];
+
+        if (d->is_alone && d->lane.subscription == s && d->lane.position == position)
+            return d;
+    }
+    return NULL;
+}
+
 /* Nobody holds the message any more, and nobody has answered. */
 static void wait_for_nobody(const struct explain_work *w, const struct need *need,
                             struct explained_wait *wait)
@@ -297,6 +310,8 @@ static void wait_for_answer(const struct explain_work *w, const struct need *nee
 {
     enum subscription_id s = subscription_of_context(need->context);
     const struct explained_delivery *d = lane_of(w, s), *orders = lane_of(w, SUBSCRIPTION_ORDERS);
+    const struct explained_delivery *retry =
+        need->asked ? retry_of(w, s, need->asked->position) : NULL;
     const struct event *answer = answer_on_its_way(w, need);
 
     *wait = (struct explained_wait){
@@ -317,6 +332,8 @@ static void wait_for_answer(const struct explain_work *w, const struct need *nee
             wait_for_lane(wait, orders);
     } else if (d && (!need->asked || d->lane.position <= need->asked->position)) {
         wait_for_lane(wait, d);
+    } else if (retry) {
+        wait_for_lane(wait, retry);
     } else if (need->asked && need->asked->position > w->subscriptions[s].taken_position) {
         wait->why = EXPLAIN_BEHIND;
     } else if (is_outside(w, need)) {
@@ -354,7 +371,8 @@ static bool wait_for_step(const struct explain_work *w, struct explained_wait *w
 static bool is_known(const struct explained_wait *waits, unsigned n, enum subscription_id s)
 {
     for (unsigned i = 0; i < n; i++) {
-        bool is_held = waits[i].delivery || waits[i].why == EXPLAIN_BEHIND;
+        bool is_held =
+            waits[i].delivery ? !waits[i].delivery->is_alone : waits[i].why == EXPLAIN_BEHIND;
 
         if (is_held && str_eq(waits[i].from, subscription_name(s)))
             return true;
@@ -383,6 +401,21 @@ static bool wait_for_handling(const struct explain_work *w, enum subscription_id
     if (wait->asked)
         wait->since_ms = wait->asked->occurred_at_ms;
     return d || wait->asked;
+}
+
+/* A retried letter's, likewise. */
+static bool wait_for_retry(const struct explained_wait *waits, unsigned n,
+                           const struct explained_delivery *d, struct explained_wait *wait)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (waits[i].delivery == d)
+            return false;
+    }
+    *wait = (struct explained_wait){ .what = EXPLAIN_HANDLING, .asked = d->message };
+    wait_for_lane(wait, d);
+    if (d->message)
+        wait->since_ms = d->message->occurred_at_ms;
+    return true;
 }
 
 /* ---- together -------------------------------------------------------------------------------- */
@@ -422,7 +455,7 @@ static void explain_timers(struct explain_work *w)
 void explain_waits(struct explain_work *w)
 {
     const struct order *o = w->order;
-    size_t max = 2 + (size_t)o->n_effects + SUBSCRIPTION_COUNT;
+    size_t max = 2 + (size_t)o->n_effects + SUBSCRIPTION_COUNT + w->e.n_deliveries;
     struct explained_wait *waits = arena_alloc(&w->arena, max * sizeof(*waits));
     struct need need;
     unsigned n = 0;
@@ -441,6 +474,13 @@ void explain_waits(struct explain_work *w)
         if (!is_known(waits, n, (enum subscription_id)s) &&
             wait_for_handling(w, (enum subscription_id)s, &handling))
             waits[n++] = handling;
+    }
+    for (unsigned i = 0; i < w->e.n_deliveries; i++) {
+        const struct explained_delivery *d = &w->e.deliveries[i];
+        struct explained_wait retry;
+
+        if (d->is_alone && wait_for_retry(waits, n, d, &retry))
+            waits[n++] = retry;
     }
     if (wait_for_step(w, &waits[n]))
         n++;

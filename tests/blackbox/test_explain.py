@@ -133,6 +133,22 @@ def test_a_retry_and_a_parked_order_are_told_also_after_a_crash(start, tmp_path)
         assert after["deadLetters"] == before["deadLetters"]
 
 
+def test_what_was_discarded_does_not_come_by_itself(start):
+    with start(*FAST, "--set=bus.retries=0").client() as client:
+        simulate(client, "payments", failFirst=9)
+        o = place(client)
+        answer = wait_explained(client, o, r"Waits for Payments since AT: parked, .*", parked=True)
+        letter = answer["waitsFor"][0]["deadLetterId"]
+        simulate(client, "payments", failFirst=0)
+        client.post(f"/dead-letters/{letter}/discard", {"reason": "the customer pays in cash"}).is_(200)
+        answer = wait_explained(
+            client, o, r"Waits for Payments since AT, but its order\.confirmed was discarded \(dead "
+            rf"letter {letter}\): nothing comes by itself, but pay asks again\. Unpaid, it is "
+            r"cancelled at AT\.", parked=False, deadLetters=[], deliveries=[])
+        client.post(commands(answer)["pay"]["path"], {}).is_(202)
+        wait_for(client, o["orderId"], "SHIPPED")
+
+
 def test_what_was_ignored_is_listed(client):
     o = place(client)
     wait_for(client, o["orderId"], "SHIPPED")

@@ -2,7 +2,8 @@
  * why the rest may not; and the story of its events. For a person at three in the morning.
  *
  * Everything is of one moment: the order, its lanes and the last durable position are looked at
- * together on the loop, then its events up to there are read by a store_read. Lists are cut at the
+ * together on the loop, then its events up to there are read by a store_read. (But for messages of
+ * dead letters that are retried beside their lane: who they are is only known then.) Lists are cut at the
  * limits below, oldest first, and say so. */
 #ifndef ORDERLY_APP_EXPLAIN_H
 #define ORDERLY_APP_EXPLAIN_H
@@ -60,6 +61,8 @@ struct explained_delivery {
     struct lane_state lane;
     const struct event *message; /* at the lane's head; NULL: it could not be read */
     unsigned attempts_max;
+    bool
+        is_alone; /* that of a retried dead letter, beside the order's lane; dead_letter_id: whose */
 };
 
 struct explained_wait {
@@ -112,7 +115,7 @@ struct explanation {
 
     const struct explained_wait *waits; /* worst first */
     unsigned n_waits;
-    struct explained_delivery deliveries[SUBSCRIPTION_COUNT];
+    const struct explained_delivery *deliveries;
     unsigned n_deliveries;
     const struct dead_letter *letters; /* open ones, newest first */
     unsigned n_letters;

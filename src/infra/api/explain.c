@@ -145,6 +145,8 @@ static void render_delivery(struct json_out *o, const struct explained_delivery 
     json_uuid(o, lane->dead_letter_id.u);
     JSON_KEY(o, "queuedBehind");
     json_u64(o, lane->queued_behind);
+    JSON_KEY(o, "beside");
+    json_bool(o, d->is_alone);
     json_close(o, '}');
 }
 

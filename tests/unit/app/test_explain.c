@@ -571,6 +571,117 @@ static void explain__counts_dead_letters_that_park_nothing(void **state)
     assert_true(told.is_settled);
 }
 
+static void explain__says_what_became_of_a_parked_message(void **state)
+{
+    struct app_fixture *f = *state;
+    struct dead_letter_id letter;
+
+    set_payments(f, true, PAYMENTS_APPROVE, 100);
+    a_cart_order(f);
+    app_fixture_pass_ms(f, 10000);
+    letter = the_open_letter(f).letter.id;
+    assert_int_equal(discard_letter(f, letter, false), REPLY_OK);
+    app_fixture_pass_ms(f, 100);
+    assert_why(f,
+               "Waits for Payments since 12:00:00 UTC, but its order.placed was discarded (dead "
+               "letter ID): nothing comes by itself, but pay asks again. Unpaid, it is cancelled "
+               "at 12:30:00 UTC.");
+    assert_wait(0, EXPLAIN_PAYMENT, EXPLAIN_DISCARDED, "payments");
+    assert_false(told.is_parked);
+    assert_int_equal(told.n_letters, 0); /* none is open */
+
+    /* Asked again, it fails again, and is retried when it can succeed. */
+    assert_int_equal(do_order(f, ORDER_INPUT_PAY, NULL), REPLY_ACCEPTED);
+    app_fixture_pass_ms(f, 10000);
+    (void)why(f);
+    assert_wait(0, EXPLAIN_PAYMENT, EXPLAIN_PARKED, "payments");
+    assert_int_equal(told.waits[0].asked, EVENT_ORDER_PAYMENT_REQUESTED);
+    set_payments(f, true, PAYMENTS_APPROVE, 0);
+    assert_int_equal(retry_letter(f, the_open_letter(f).letter.id, NULL), REPLY_OK);
+    (void)why(f);
+    assert_wait(0, EXPLAIN_PAYMENT, EXPLAIN_WORKING, "payments");
+    assert_int_equal(told.n_deliveries, 1);
+    app_fixture_pass_ms(f, 1000);
+    assert_int_equal(the_order(f)->status, ORDER_STOCK_RESERVED);
+    assert_non_null(strstr(told.tree, "DeadLetterDiscarded by command"));
+}
+
+static void on_letter_written(struct append *a)
+{
+    (void)a;
+}
+
+/* As if Payments had refused the order's message for good, which the built-in one never does. */
+static struct dead_letter_id payments_refused(struct app_fixture *f)
+{
+    static struct append a;
+    struct bus *b = app_bus(f->app);
+    struct dead_letter letter = {
+        .id = { event_log_new_uuid(app_event_log(f->app)) },
+        .subscription = SUBSCRIPTION_PAYMENTS,
+        .state = DEAD_LETTER_OPEN,
+        .lane = lane_of_order(f->order_id),
+        .type = EVENT_ORDER_PLACED,
+        .position = the_order(f)->body->placed_position,
+        .attempts = 1,
+        .error_code = STR("handler_failed"),
+        .error_detail = STR("never"),
+    };
+    struct buf row = { NULL, 0, 0 };
+    char by_lane[32];
+
+    assert_int_equal(append_begin(&a, app_event_log(f->app), APPEND_CONSEQUENCE), ERR_OK);
+    dead_letter_encode(&letter, &row);
+    append_put(&a, DB_DEAD_LETTERS, uuid_bytes(&letter.id.u), buf_str(&row));
+    memcpy(by_lane, letter.lane.u.b, 16);
+    memcpy(by_lane + 16, letter.id.u.b, 16);
+    append_put(&a, DB_DEAD_LETTERS_BY_LANE, (struct str){ by_lane, sizeof(by_lane) }, STR_NONE);
+    buf_deinit(&row);
+    append_submit(&a, on_letter_written);
+    app_fixture_settle(f);
+    b->subscriptions[SUBSCRIPTION_PAYMENTS]->n_letters++;
+    b->n_dead_letters_open++;
+    app_metrics_mut(f->app)->dead_letters_open[SUBSCRIPTION_PAYMENTS]++;
+    return letter.id;
+}
+
+static void explain__finds_a_message_that_is_retried_beside_its_lane(void **state)
+{
+    struct app_fixture *f = *state;
+    struct dead_letter_id letter;
+
+    set_payments(f, false, PAYMENTS_APPROVE, 0);
+    a_cart_order(f);
+    app_fixture_pass_ms(f, 100);
+    letter = payments_refused(f);
+    set_payments(f, true, PAYMENTS_APPROVE, 2);
+    assert_why(f,
+               "Waits for Payments since 12:00:00 UTC, which refused order.placed for good (dead "
+               "letter ID): nothing comes by itself, but pay asks again. Unpaid, it is cancelled "
+               "at 12:30:00 UTC.");
+    assert_wait(0, EXPLAIN_PAYMENT, EXPLAIN_REFUSED, "payments");
+    assert_int_equal(retry_letter(f, letter, NULL), REPLY_OK);
+    app_fixture_pass_ms(f, 10);
+    (void)why(f);
+    assert_wait(0, EXPLAIN_PAYMENT, EXPLAIN_RETRYING, "payments");
+    assert_int_equal(told.n_waits, 1);
+    assert_int_equal(told.n_deliveries, 1);
+    assert_int_equal(told.head, EVENT_ORDER_PLACED);
+    assert_int_equal(told.lane.attempts, 1);
+    assert_true(told.timer_is_retry);
+    /* No answer waits for it any more, but it is not handled. */
+    assert_int_equal(do_order(f, ORDER_INPUT_CANCEL, "no"), REPLY_OK);
+    app_fixture_settle(f);
+    (void)why(f);
+    assert_wait(0, EXPLAIN_HANDLING, EXPLAIN_RETRYING, "payments");
+    assert_int_equal(told.n_waits, 1);
+    assert_false(told.is_settled);
+    app_fixture_pass_ms(f, 10000);
+    (void)why(f);
+    assert_int_equal(told.n_waits, 0);
+    assert_true(told.is_settled);
+}
+
 static void explain__knows_no_order_that_is_not_there(void **state)
 {
     struct app_fixture *f = *state;
@@ -801,6 +912,8 @@ int main(void)
         T(explain__waits_for_money_that_an_outside_payment_has_to_give_back),
         T(explain__puts_the_worst_first),
         T(explain__counts_dead_letters_that_park_nothing),
+        T(explain__says_what_became_of_a_parked_message),
+        T(explain__finds_a_message_that_is_retried_beside_its_lane),
         T(explain__knows_no_order_that_is_not_there),
         T(explain__says_for_each_command_why_it_is_not_legal),
         T(explain__says_when_a_shipment_can_be_dispatched),
