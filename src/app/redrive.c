@@ -105,13 +105,12 @@ static void redrive_unpark(struct redrive *r)
     d->dead_letter_id = (struct dead_letter_id){ 0 };
     if (r->kind == REDRIVE_LANE) {
         d->payload_position = r->letter.payload_position;
-        lane_make_due(l);
     } else {
         d->payload_position = 0;
         d->read_position = r->letter.position;
         l->n_known -= l->n_known > 0;
-        lane_go_on(l);
     }
+    lane_make_due(l); /* and not gone on with: early after a start its head is still to be passed */
 }
 
 static void redrive_begin_alone(const struct redrive *r)

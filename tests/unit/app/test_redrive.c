@@ -573,6 +573,34 @@ static void a_message_alone_survives_a_crash_at_every_commit(void **state)
     }
 }
 
+/* The next process has not yet read what lies behind the cursor, the head among it, when the head is
+ * discarded. */
+static void a_head_that_is_discarded_early_after_a_restart_is_not_handed_over(void **state)
+{
+    struct player *p;
+    struct redrive_op op;
+    size_t from;
+
+    (void)state;
+    world_begins((void **)&p);
+    answers[1] = ANSWER_FAIL;
+    p->s.config.retries = 0;
+    bus_world_publish(&w, 1);
+    bus_world_settle(&w);
+    bus_world_publish(&w, 1); /* 3; and no cursor was written meanwhile */
+    bus_world_crash(&w);
+    assert_int_equal(bus_world_stored_cursor(&w, p), 0);
+    from = p->n_handed;
+    bus_world_recover(&w);
+    redrive_start(&op, the_letter(), REDRIVE_SKIP, STR_NONE);
+    bus_world_commit(&w);
+    assert_true(op.is_done);
+    pass(1000);
+    assert_string_equal(journal_from(p, from), "3");
+    assert_counters(p, 0, 0, 0);
+    world_ends(NULL);
+}
+
 /* A permanent failure inside a deferred lane is one letter, wherever the process ends. */
 static void a_message_dismissed_in_a_deferred_lane_is_not_dismissed_twice(void **state)
 {
@@ -615,6 +643,7 @@ int main(void)
         cmocka_unit_test(a_retry_survives_a_crash_at_every_commit),
         cmocka_unit_test(a_discard_survives_a_crash_at_every_commit),
         cmocka_unit_test(a_message_alone_survives_a_crash_at_every_commit),
+        cmocka_unit_test(a_head_that_is_discarded_early_after_a_restart_is_not_handed_over),
         cmocka_unit_test(a_message_dismissed_in_a_deferred_lane_is_not_dismissed_twice),
     };
 
