@@ -58,7 +58,7 @@ struct bulk_run {
 
 /* Names of rows in DB_META. */
 #define META_LETTERS BUS_META_LETTERS
-#define META_COUNTS "order_counts"
+#define META_COUNTS ORDER_COUNTS_META
 
 #define DOOR_READY_MAX                                                                             \
     128                      /* things ready on the loop: less than a millisecond of work, and

@@ -1,25 +1,9 @@
 /* The rows that follow from an order's events: its snapshot and the lists it stands in. A pure
  * function of the order before and after, so that a rebuild makes the same rows. */
 #include "app_private.h"
+#include "orderly/app/row_keys.h"
 #include "orderly/app/snapshot_codec.h"
 #include "orderly/base/buf.h"
-#include "orderly/base/bytes.h"
-
-#define ORDER_KEY 16
-
-static struct str key_of_number(char key[8 + ORDER_KEY], int64_t n, struct order_id id)
-{
-    bytes_put_u64(key, (uint64_t)n);
-    memcpy(key + 8, id.u.b, ORDER_KEY);
-    return (struct str){ key, 8 + ORDER_KEY };
-}
-
-static struct str key_of_status(char key[1 + ORDER_KEY], enum order_status s, struct order_id id)
-{
-    key[0] = (char)s;
-    memcpy(key + 1, id.u.b, ORDER_KEY);
-    return (struct str){ key, 1 + ORDER_KEY };
-}
 
 static void put_snapshot(struct append *a, const struct order *o)
 {
@@ -32,51 +16,48 @@ static void put_snapshot(struct append *a, const struct order *o)
 
 static void put_customer(struct append *a, const struct order *o)
 {
-    char key[TEXT_ID_MAX + 1 + ORDER_KEY];
-    struct str customer = text_id_str(&o->body->customer_id.t);
+    char key[ROW_KEY_CUSTOMER_MAX];
 
-    memcpy(key, customer.p, customer.n);
-    key[customer.n] = 0;
-    memcpy(key + customer.n + 1, o->body->id.u.b, ORDER_KEY);
-    append_put(a, DB_ORDERS_BY_CUSTOMER, (struct str){ key, customer.n + 1 + ORDER_KEY }, STR_NONE);
+    append_put(a, DB_ORDERS_BY_CUSTOMER, row_key_customer(key, &o->body->customer_id, o->body->id),
+               STR_NONE);
 }
 
 static void move_status(struct append *a, const struct order *before, const struct order *after)
 {
-    char key[1 + ORDER_KEY];
+    char key[ROW_KEY_STATUS];
     struct order_id id = after->body->id;
 
     if (before && before->status == after->status)
         return;
     if (before)
-        append_delete(a, DB_ORDERS_BY_STATUS, key_of_status(key, before->status, id));
-    append_put(a, DB_ORDERS_BY_STATUS, key_of_status(key, after->status, id), STR_NONE);
+        append_delete(a, DB_ORDERS_BY_STATUS, row_key_status(key, before->status, id));
+    append_put(a, DB_ORDERS_BY_STATUS, row_key_status(key, after->status, id), STR_NONE);
 }
 
 static void move_unsettled(struct append *a, const struct order *before, const struct order *after)
 {
-    char key[8 + ORDER_KEY];
+    char key[ROW_KEY_TIME];
     int64_t was = before ? before->unsettled_since_ms : 0;
     struct order_id id = after->body->id;
 
     if (was == after->unsettled_since_ms)
         return;
     if (was)
-        append_delete(a, DB_UNSETTLED, key_of_number(key, was, id));
+        append_delete(a, DB_UNSETTLED, row_key_time(key, was, id));
     if (after->unsettled_since_ms)
-        append_put(a, DB_UNSETTLED, key_of_number(key, after->unsettled_since_ms, id), STR_NONE);
+        append_put(a, DB_UNSETTLED, row_key_time(key, after->unsettled_since_ms, id), STR_NONE);
 }
 
 static void move_deadline(struct append *a, const struct order *before, const struct order *after)
 {
-    char key[8 + ORDER_KEY];
+    char key[ROW_KEY_TIME];
     bool was = before && order_has_open_deadline(before), is = order_has_open_deadline(after);
     int64_t due = after->body->payment_deadline_ms;
 
     if (was && !is)
-        append_delete(a, DB_DEADLINES, key_of_number(key, due, after->body->id));
+        append_delete(a, DB_DEADLINES, row_key_time(key, due, after->body->id));
     if (!was && is)
-        append_put(a, DB_DEADLINES, key_of_number(key, due, after->body->id), STR_NONE);
+        append_put(a, DB_DEADLINES, row_key_time(key, due, after->body->id), STR_NONE);
 }
 
 static void move_refund_due(struct append *a, const struct order *before, const struct order *after)

@@ -1,4 +1,5 @@
 #include "app_private.h"
+#include "orderly/app/row_keys.h"
 #include "orderly/app/snapshot_codec.h"
 #include "orderly/base/buf.h"
 #include "orderly/base/mem.h"
@@ -50,22 +51,31 @@ void part_state_apply(struct part_state *s, const struct event *e)
     }
 }
 
+void part_state_encode(const struct part_state *s, struct buf *out)
+{
+    switch (s->type) {
+    case AGGREGATE_PAYMENT:
+        payment_encode(&s->payment, out);
+        return;
+    case AGGREGATE_RESERVATION:
+        reservation_encode(&s->reservation, out);
+        return;
+    case AGGREGATE_SHIPMENT:
+        shipment_encode(&s->shipment, out);
+        return;
+    default:
+        UNREACHABLE("a part is a payment, a reservation or a shipment");
+    }
+}
+
 void part_state_put(struct append *a, struct lane_id lane, const struct text_id *id,
                     const struct part_state *s)
 {
-    char key[sizeof(lane) + 1 + TEXT_ID_MAX];
+    char key[ROW_KEY_PART_MAX];
     struct buf row = { 0 };
 
-    memcpy(key, lane.u.b, sizeof(lane));
-    key[sizeof(lane)] = (char)s->type;
-    memcpy(key + sizeof(lane) + 1, id->s, id->n);
-    if (s->type == AGGREGATE_PAYMENT)
-        payment_encode(&s->payment, &row);
-    else if (s->type == AGGREGATE_RESERVATION)
-        reservation_encode(&s->reservation, &row);
-    else
-        shipment_encode(&s->shipment, &row);
-    append_put(a, DB_PARTS, (struct str){ key, sizeof(lane) + 1 + id->n }, buf_str(&row));
+    part_state_encode(s, &row);
+    append_put(a, DB_PARTS, row_key_part(key, lane, s->type, text_id_str(id)), buf_str(&row));
     buf_deinit(&row);
 }
 

@@ -6,6 +6,8 @@
 #include "orderly/base/err.h"
 #include "orderly/domain/event.h"
 
+#define ORDER_COUNTS_META "order_counts" /* its row in DB_META */
+
 struct order_counts {
     uint64_t position;
     int64_t orders[FLOW_COUNT][ORDER_STATUS_COUNT];

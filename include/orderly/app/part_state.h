@@ -16,7 +16,9 @@ struct part_state {
 void part_state_copy(struct part_state *out, const struct part *p);
 /* Applies an event of the part's own stream. */
 void part_state_apply(struct part_state *s, const struct event *e);
-/* Its snapshot, into the open append. */
+/* Its snapshot; adds to out. */
+void part_state_encode(const struct part_state *s, struct buf *out);
+/* The same, into the open append. */
 void part_state_put(struct append *a, struct lane_id lane, const struct text_id *id,
                     const struct part_state *s);
 void part_state_deinit(struct part_state *s);
