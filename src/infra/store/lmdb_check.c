@@ -77,7 +77,7 @@ static bool read_meta(int fd, uint64_t offset, struct meta *out)
            out->magic == META_MAGIC && out->version == META_VERSION;
 }
 
-static bool are_metas_sound(int fd)
+bool lmdb_check_metas(int fd)
 {
     struct meta metas[2];
     unsigned newer;
@@ -101,7 +101,7 @@ static enum err peek_metas(const struct store_dir *d, char *why)
 
     if (fd < 0)
         return say(why, errno);
-    is_sound = are_metas_sound(fd);
+    is_sound = lmdb_check_metas(fd);
     (void)close(fd);
     if (is_sound)
         return ERR_OK;

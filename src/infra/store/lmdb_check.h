@@ -20,6 +20,10 @@ MUST_CHECK enum err lmdb_check_peek(const struct store_dir *d, char *why);
  * it take the place of the old one. Says in why what is wrong. */
 MUST_CHECK enum err lmdb_check_copy(const struct store_dir *d, char *why);
 
+/* Do the two meta pages of a data file belong together? Where a server writes meanwhile they may look
+ * otherwise for a moment. */
+MUST_CHECK bool lmdb_check_metas(int fd);
+
 /* Copies the environment, without what is free in it, into an open empty file, and fsyncs it. */
 MUST_CHECK int lmdb_copy_to(MDB_env *env, int fd);
 /* Walks a copy. why: LMDB_TEXT_MAX. */

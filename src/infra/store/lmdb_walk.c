@@ -2,7 +2,9 @@
 #include "lmdb_check.h"
 #include "lmdb_private.h"
 #include "lmdb_sum.h"
+#include "orderly/app/row_keys.h"
 #include "orderly/base/bytes.h"
+#include "store_dir.h"
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,6 +19,7 @@ struct walker {
     const struct lmdb_env *db;
     struct lmdb_walk *walk;
     uint64_t rows_about;
+    size_t page_size;
     int64_t slice_ends_ms, progress_due_ms;
 
     /* How far the walk has come in a database. */
@@ -43,26 +46,28 @@ static int64_t now_ms(void)
 
 /* ---- damage --------------------------------------------------------------------- */
 
-__attribute__((format(printf, 2, 3))) static void damage(struct walker *w, const char *fmt, ...)
+/* key: empty where it is of no one row. */
+__attribute__((format(printf, 4, 5))) static void damage(struct walker *w, enum store_db db,
+                                                         struct str key, const char *fmt, ...)
 {
+    char what[LMDB_TEXT_MAX];
+    char row[ROW_KEY_TEXT_MAX];
     va_list args;
 
+    va_start(args, fmt);
+    (void)vsnprintf(what, sizeof(what), fmt, args);
+    va_end(args);
+    if (w->walk->on_damage)
+        w->walk->on_damage(w->walk->ctx, db, key, what);
     if (w->walk->n_damaged++ > 0)
         return;
-    va_start(args, fmt);
-    (void)vsnprintf(w->walk->first_damage, sizeof(w->walk->first_damage), fmt, args);
-    va_end(args);
-}
-
-static void damage_row(struct walker *w, enum store_db db, struct str key, const char *what)
-{
-    char hex[2 * STORE_KEY_MAX + 1];
-    size_t n = key.n < STORE_KEY_MAX ? key.n : STORE_KEY_MAX;
-
-    for (size_t i = 0; i < n; i++)
-        (void)snprintf(hex + 2 * i, 3, "%02x", (unsigned char)key.p[i]);
-    hex[2 * n] = '\0';
-    damage(w, "%s, row %s: %s", store_db_name(db), hex, what);
+    row_key_text(db, key, row);
+    if (db == STORE_DB_COUNT)
+        store_say(w->walk->first_damage, "%s", what);
+    else if (key.n == 0 || db == DB_EVENTS) /* which says its position by itself */
+        store_say(w->walk->first_damage, "%s: %s", store_db_name(db), what);
+    else
+        store_say(w->walk->first_damage, "%s, row %s: %s", store_db_name(db), row, what);
 }
 
 /* ---- the chain ------------------------------------------------------------------ */
@@ -99,7 +104,7 @@ static int check_event(struct walker *w, MDB_txn *txn, struct str key, struct st
     int rc;
 
     if (key.n != 8) {
-        damage_row(w, DB_EVENTS, key, "its key is no position");
+        damage(w, DB_EVENTS, key, "its key is no position");
         return 0;
     }
     position = bytes_get_u64(key.p);
@@ -107,12 +112,13 @@ static int check_event(struct walker *w, MDB_txn *txn, struct str key, struct st
     if (rc != 0)
         return rc;
     if (w->has_events && position != w->position + 1)
-        damage(w, "EVENTS: position %llu follows %llu", (unsigned long long)position,
+        damage(w, DB_EVENTS, key, "position %llu follows %llu", (unsigned long long)position,
                (unsigned long long)w->position);
     else if (!is_sound)
-        damage(w, "EVENTS: the sum of position %llu is wrong", (unsigned long long)position);
+        damage(w, DB_EVENTS, key, "the sum of position %llu is wrong",
+               (unsigned long long)position);
     else if (memcmp(before.b, w->sum.b, sizeof(before.b)) != 0)
-        damage(w, "EVENTS: position %llu is not chained to the one before it",
+        damage(w, DB_EVENTS, key, "position %llu is not chained to the one before it",
                (unsigned long long)position);
     if (!w->has_events)
         w->walk->first_position = position;
@@ -137,10 +143,10 @@ static int check_tip(struct walker *w, MDB_txn *txn)
         return rc;
     w->walk->epochs = w->n_epochs;
     if (tip.has_events != w->has_events || (w->has_events && tip.position != w->position))
-        damage(w, "EVENTS: the log ends at position %llu and should end at %llu",
+        damage(w, DB_EVENTS, STR_NONE, "the log ends at position %llu and should end at %llu",
                (unsigned long long)w->position, (unsigned long long)tip.position);
     else if (memcmp(tip.sum.b, w->sum.b, sizeof(tip.sum.b)) != 0)
-        damage(w, "EVENTS: the end of the chain is not that of position %llu",
+        damage(w, DB_EVENTS, STR_NONE, "the end of the chain is not that of position %llu",
                (unsigned long long)w->position);
     return 0;
 }
@@ -159,7 +165,7 @@ static int check_row(struct walker *w, MDB_txn *txn, enum store_db db, struct st
     if (db == DB_EVENTS)
         return check_event(w, txn, key, stored);
     if (!lmdb_seal_open(db, key, stored, &value, NULL, NULL)) {
-        damage_row(w, db, key, "its sum is wrong");
+        damage(w, db, key, "its sum is wrong");
         return 0;
     }
     return walk->on_row && !walk->on_row(walk->ctx, db, key, value) ? WALK_CANCELED : 0;
@@ -206,11 +212,11 @@ static bool is_before(struct str a, struct str b)
 static void step_to(struct walker *w, enum store_db db, struct str key)
 {
     if (key.n == 0 || key.n > sizeof(w->at)) {
-        damage(w, "%s: a key of %zu bytes", store_db_name(db), key.n);
+        damage(w, db, STR_NONE, "a key of %zu bytes", key.n);
         return;
     }
     if (w->at_len > 0 && !is_before((struct str){ w->at, w->at_len }, key))
-        damage_row(w, db, key, "it is out of order");
+        damage(w, db, key, "it is out of order");
     memcpy(w->at, key.p, key.n);
     w->at_len = key.n;
 }
@@ -222,8 +228,57 @@ static int check_count(struct walker *w, MDB_txn *txn, enum store_db db)
     int rc = mdb_stat(txn, w->db->dbis[db], &stat);
 
     if (rc == 0 && stat.ms_entries != w->walk->rows_of[db])
-        damage(w, "%s: has %llu rows and should have %llu", store_db_name(db),
+        damage(w, db, STR_NONE, "has %llu rows and should have %llu",
                (unsigned long long)w->walk->rows_of[db], (unsigned long long)stat.ms_entries);
+    return rc;
+}
+
+/* Going from leaf to leaf needs no branch page, a read by key does. Of each leaf the first and the
+ * last key are looked for: if both lead to where they lie, so do all between them. */
+static int check_found(struct walker *w, MDB_txn *txn, enum store_db db, MDB_val k)
+{
+    MDB_val found;
+    MDB_val v;
+    MDB_cursor *cursor;
+    int rc = mdb_cursor_open(txn, w->db->dbis[db], &cursor);
+
+    if (rc != 0)
+        return rc;
+    found = k;
+    rc = mdb_cursor_get(cursor, &found, &v, MDB_SET_KEY);
+    mdb_cursor_close(cursor);
+    if (rc == MDB_NOTFOUND || (rc == 0 && found.mv_data != k.mv_data)) {
+        damage(w, db, str_of_val(k), "it is not found by its key");
+        return 0;
+    }
+    return rc;
+}
+
+/* last: the key before k in this transaction; mv_size 0: none. Keys lie in their leaf page. */
+static int check_leaf_border(struct walker *w, MDB_txn *txn, enum store_db db, MDB_val last,
+                             MDB_val k)
+{
+    uintptr_t page_bits = ~(uintptr_t)(w->page_size - 1);
+    int rc = 0;
+
+    if (last.mv_size && k.mv_size &&
+        ((uintptr_t)last.mv_data & page_bits) == ((uintptr_t)k.mv_data & page_bits))
+        return 0;
+    if (last.mv_size)
+        rc = check_found(w, txn, db, last);
+    if (rc == 0 && k.mv_size)
+        rc = check_found(w, txn, db, k);
+    return rc;
+}
+
+/* Ours are without; with one, keys would be compared in another way. */
+static int check_flags(struct walker *w, MDB_txn *txn, enum store_db db)
+{
+    unsigned flags;
+    int rc = mdb_dbi_flags(txn, w->db->dbis[db], &flags);
+
+    if (rc == 0 && flags != 0)
+        damage(w, db, STR_NONE, "its keys are in another order than ours");
     return rc;
 }
 
@@ -232,22 +287,31 @@ static int walk_slice(struct walker *w, MDB_txn *txn, MDB_cursor *cursor, enum s
                       bool *is_done)
 {
     bool is_whole = w->at_len == 0;
-    MDB_val k;
+    MDB_val last = { 0 };
+    MDB_val k = { 0 };
     MDB_val v;
     int rc = go_on(w, cursor, &k, &v);
 
     w->slice_ends_ms = now_ms() + SLICE_MS;
     while (rc == 0) {
+        rc = check_leaf_border(w, txn, db, last, k);
+        if (rc != 0)
+            return rc;
         step_to(w, db, str_of_val(k));
         rc = check_row(w, txn, db, str_of_val(k), str_of_val(v));
         if (rc != 0 || slice_is_over(w))
             return rc;
+        last = k;
         rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
     }
     if (rc != MDB_NOTFOUND)
         return rc;
     *is_done = true;
-    rc = is_whole ? check_count(w, txn, db) : 0;
+    rc = check_leaf_border(w, txn, db, last, (MDB_val){ 0 });
+    if (rc == 0)
+        rc = check_flags(w, txn, db);
+    if (rc == 0 && is_whole)
+        rc = check_count(w, txn, db);
     return rc == 0 && db == DB_EVENTS ? check_tip(w, txn) : rc;
 }
 
@@ -329,7 +393,7 @@ static int walk_free(struct walker *w)
     int rc = lmdb_walk_free(w->db, &is_sound);
 
     if (rc == 0 && !is_sound)
-        damage(w, "the list of free pages is wrong");
+        damage(w, STORE_DB_COUNT, STR_NONE, "the list of free pages is wrong");
     return rc;
 }
 
@@ -355,6 +419,7 @@ static uint64_t count_rows(const struct lmdb_env *db)
 enum err lmdb_walk_env(const struct lmdb_env *db, struct lmdb_walk *walk)
 {
     struct walker w = { .db = db, .walk = walk };
+    MDB_stat stat;
     int rc = 0;
 
     walk->rows = walk->bytes = walk->n_damaged = 0;
@@ -363,6 +428,8 @@ enum err lmdb_walk_env(const struct lmdb_env *db, struct lmdb_walk *walk)
     walk->epochs = 0;
     walk->first_damage[0] = '\0';
     w.rows_about = count_rows(db);
+    (void)mdb_env_stat(db->env, &stat);
+    w.page_size = stat.ms_psize;
     for (unsigned i = 0; i < STORE_DB_COUNT && rc == 0; i++)
         if (!walk->events_only || i == DB_EVENTS)
             rc = walk_db(&w, (enum store_db)i);
@@ -371,7 +438,8 @@ enum err lmdb_walk_env(const struct lmdb_env *db, struct lmdb_walk *walk)
     if (rc == WALK_CANCELED)
         return ERR_CANCELED;
     if (rc != 0)
-        damage(&w, "after %llu rows: %s", (unsigned long long)walk->rows, mdb_strerror(rc));
+        damage(&w, STORE_DB_COUNT, STR_NONE, "after %llu rows: %s", (unsigned long long)walk->rows,
+               mdb_strerror(rc));
     if (rc != 0 && !lmdb_is_broken(rc))
         return ERR_IO;
     return walk->n_damaged > 0 ? ERR_DAMAGED : ERR_OK;

@@ -1,6 +1,6 @@
-/* Walks a whole store, row by row, and checks every sum and the chain of the events: what `verify`,
- * a check after a failure and a backup have in common. Lists and snapshots are compared with the
- * events by who knows what they mean; on_row brings every row along.
+/* Walks a whole store, row by row, and checks every sum, the chain of the events, and that a row is
+ * found by its key: what `verify`, a check after a failure and a backup have in common. Lists and
+ * snapshots are compared with the events by who knows what they mean; on_row brings every row along.
  *
  * Works beside a live server: the read transaction is renewed every second, so that old pages are
  * not kept from being used again. Events are only ever added, so the chain is followed across; of
@@ -14,6 +14,8 @@ struct lmdb_walk {
      * sum is wrong is not shown. False ends the walk. */
     bool (*on_row)(void *ctx, enum store_db db, struct str key, struct str value);
     void (*on_progress)(void *ctx, uint64_t rows, uint64_t rows_about); /* a few times a second */
+    /* Each damage that is found. db STORE_DB_COUNT and an empty key where it is of no one row. */
+    void (*on_damage)(void *ctx, enum store_db db, struct str key, const char *what);
     void *ctx;
     bool events_only;
 

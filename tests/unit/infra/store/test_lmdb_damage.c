@@ -81,8 +81,8 @@ static void flipped_byte__is_found_by_the_read_and_by_the_walk(void **state)
         const char *says;
     } rows[] = {
         { DB_EVENTS, true, "position 150" },
-        { DB_ORDERS, false, "ORDERS, row 6969696969696969" },
-        { DB_IDEMPOTENCY, false, "IDEMPOTENCY, row 6969696969696969" },
+        { DB_ORDERS, false, "ORDERS, row 69696969-6969-6969-" },
+        { DB_IDEMPOTENCY, false, "IDEMPOTENCY, row 69696969-6969-6969-" },
     };
     struct lmdb_store s;
 
