@@ -59,12 +59,19 @@ static void app_fixture_boot(struct app_fixture *f)
 void app_fixture_init_bounded(struct app_fixture *f, const struct app_config *config,
                               uint64_t events_max)
 {
+    app_fixture_init_on(f, config, memory_engine_create(events_max));
+    f->owns_engine = true;
+}
+
+void app_fixture_init_on(struct app_fixture *f, const struct app_config *config,
+                         struct engine *engine)
+{
     memset(f, 0, sizeof(*f));
     f->config = *config;
     manual_scheduler_init(&f->ms);
     seeded_random_init(&f->random, 1);
     capture_log_init(&f->log);
-    f->engine = memory_engine_create(events_max);
+    f->engine = engine;
     arena_init(&f->arena, NULL, 0);
     arena_init(&f->letters, NULL, 0);
     app_fixture_boot(f);
@@ -155,7 +162,8 @@ void app_fixture_deinit(struct app_fixture *f)
         app_fixture_pass_ms(f, 1000);
     REQUIRE(f->is_done);
     app_destroy(f->app);
-    memory_engine_destroy(f->engine);
+    if (f->owns_engine)
+        memory_engine_destroy(f->engine);
     capture_log_deinit(&f->log);
     arena_deinit(&f->arena);
     arena_deinit(&f->letters);

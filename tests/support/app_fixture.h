@@ -16,6 +16,7 @@ struct app_fixture {
     struct seeded_random random;
     struct capture_log log;
     struct engine *engine;
+    bool owns_engine;
     struct store_virtual store;
     struct app *app;
     int64_t started_us;
@@ -47,6 +48,9 @@ struct app_fixture {
 void app_fixture_init(struct app_fixture *f, const struct app_config *config);
 void app_fixture_init_bounded(struct app_fixture *f, const struct app_config *config,
                               uint64_t events_max);
+/* On an engine of the caller's, which must be empty and outlives the fixture. */
+void app_fixture_init_on(struct app_fixture *f, const struct app_config *config,
+                         struct engine *engine);
 void app_fixture_deinit(struct app_fixture *f);
 struct app_config app_fixture_config(void); /* default, no audit, WIDGET-001 is added by init */
 

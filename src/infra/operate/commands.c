@@ -9,6 +9,7 @@ const struct operate_command operate_commands[] = {
     { "export", "write all events as JSON lines", operate_export },
     { "report", "write what was charged, refunded and is due, as CSV", operate_report },
     { "backup", "copy the store, also while the server serves", operate_backup },
+    { "verify", "check that everything stored is what the events say", operate_verify },
     { NULL, NULL, NULL },
 };
 

@@ -7,4 +7,5 @@ int operate_replay(unsigned n_args, char *const *args);
 int operate_export(unsigned n_args, char *const *args);
 int operate_backup(unsigned n_args, char *const *args);
 int operate_report(unsigned n_args, char *const *args);
+int operate_verify(unsigned n_args, char *const *args);
 #endif

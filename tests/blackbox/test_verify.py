@@ -1,0 +1,218 @@
+"""orderly verify: nothing to say of what the server writes, and no damage that it misses."""
+import pathlib
+import random
+import re
+import shutil
+import signal
+import subprocess
+import threading
+
+import pytest
+
+from client import eventually
+from conftest import BINARY, FAST, clean_environment
+from shop import (add_product, cancel, checkout, order_body, place, publish, simulate, wait_for,
+                  wait_order)
+
+SECONDS = 60
+
+
+def run(*args, code=0):
+    done = subprocess.run([BINARY, *args], capture_output=True, timeout=SECONDS, text=True,
+                          env=clean_environment(), stdin=subprocess.DEVNULL)
+    assert done.returncode == code, (args, done.returncode, done.stdout, done.stderr)
+    return done
+
+
+def counts(out):
+    """What was checked, and how much of it."""
+    return {m[2]: int(m[1]) for m in re.finditer(r"^ *(\d+) (\S+(?: \S+)*?)  +\S", out, re.M)}
+
+
+def has_one_letter(client):
+    assert len(client.get("/dead-letters").is_(200).json["data"]) == 1
+
+
+def some_history(client):
+    sku = add_product(client, stock=50)
+    for _ in range(3):
+        wait_for(client, place(client, sku)["orderId"], "SHIPPED")
+    wait_for(client, checkout(client, sku)["orderId"], "STOCK_RESERVED")
+    gone = checkout(client, sku)["orderId"]
+    wait_for(client, gone, "STOCK_RESERVED")
+    cancel(client, gone).is_(200)
+    wait_order(client, gone, refund__status="done", release__status="done")
+    keyed = client.post("/orders", order_body(sku, 1), headers={"Idempotency-Key": "once"}).is_(201)
+    wait_for(client, keyed.json["orderId"], "SHIPPED")
+    publish(client, "payment.approved", "0199a1f2-0000-7000-8000-000000000000", paymentId="p-9",
+            amount=1, currency="USD").is_(202)
+    eventually(lambda: has_one_letter(client))
+    return sku
+
+
+@pytest.fixture(scope="module")
+def stopped(start_once, tmp_path_factory):
+    """A copy of the directory of a server that has ended."""
+    server = start_once(*FAST)
+    with server.client() as client:
+        some_history(client)
+    server.stop()
+    where = tmp_path_factory.mktemp("stopped") / "data"
+    shutil.copytree(server.folder / "data", where)
+    return where
+
+
+@pytest.fixture
+def copy(stopped, tmp_path):
+    where = tmp_path / "data"
+    shutil.copytree(stopped, where)
+    return where
+
+
+# ---- nothing to find
+
+def test_it_says_what_it_checked_and_how_much(stopped):
+    out = run("verify", "--data", str(stopped)).stdout
+    said = counts(out)
+    assert said["orders"] == 6 and said["products"] == 1, out
+    assert said["payments"] == 7 and said["dead letters"] == 1, out
+    assert said["events"] > 40 and said["rows of lists"] > 2 * said["events"], out
+    assert re.search(r"^to position \d+, \d+ bytes, in \d+\.\d s\nall is well\n$", out, re.M), out
+
+
+def test_a_server_under_load_gives_no_false_alarm(start, tmp_path):
+    data = str(tmp_path / "data")
+    server = start(*FAST, "--data", data)
+    ends = threading.Event()
+    failed = []
+
+    def shop(number):
+        try:
+            chance = random.Random(number)
+            with server.client() as client:
+                sku = add_product(client, stock=100000)
+                while not ends.is_set():
+                    id = (place if chance.random() < 0.6 else checkout)(client, sku)["orderId"]
+                    what = chance.randrange(5)
+                    if what == 0:
+                        client.post(f"/orders/{id}/cancel", {"reason": "no"})
+                    elif what == 1:
+                        publish(client, "payment.processed", id, paymentId=f"p-{number}-{id}",
+                                amount=39.98, currency="USD")
+                    elif what == 2:
+                        client.patch(f"/products/{sku}", {"stockDelta": 1})
+        except Exception as e:  # noqa: BLE001
+            failed.append(e)
+
+    with server.client() as client:
+        simulate(client, "payments", failFirst=1)  # some lanes wait, too
+    threads = [threading.Thread(target=shop, args=(n,)) for n in range(4)]
+    for t in threads:
+        t.start()
+    try:
+        events = 0
+        for _ in range(12):
+            done = run("verify", "--data", data)
+            now = counts(done.stdout)["events"]
+            assert now >= events
+            events = now
+        assert events > 100
+    finally:
+        ends.set()
+        for t in threads:
+            t.join()
+    assert not failed
+    server.stop(signal.SIGKILL)
+    run("verify", "--data", data)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_a_killed_server_leaves_is_sound(start, tmp_path, seed):
+    data = str(tmp_path / "data")
+    chance = random.Random(seed)
+    for _ in range(3):
+        server = start(*FAST, "--data", data)
+        with server.client() as client:
+            sku = add_product(client)
+            for _ in range(chance.randrange(1, 12)):
+                (place if chance.random() < 0.5 else checkout)(client, sku, 1)
+        server.stop(signal.SIGKILL)
+        run("verify", "--data", data)
+
+
+def test_an_empty_store_is_sound(start, tmp_path):
+    start("--data", str(tmp_path / "data")).stop()
+    assert "all is well" in run("verify", "--data", str(tmp_path / "data")).stdout
+
+
+# ---- damage
+
+def flip(file, offset):
+    with open(file, "r+b") as f:
+        f.seek(offset)
+        byte = f.read(1)[0]
+        f.seek(offset)
+        f.write(bytes([byte ^ 0x10]))
+
+
+def damage(where, text):
+    """Flips a byte of this text where it is of use: it may also lie in pages that are free."""
+    file = where / "data.mdb"
+    data = file.read_bytes()
+    at = data.find(text)
+    while at >= 0:
+        flip(file, at)
+        done = subprocess.run([BINARY, "verify", "--data", str(where)], capture_output=True,
+                              timeout=SECONDS, text=True, env=clean_environment())
+        if done.returncode == 65:
+            return done
+        assert done.returncode == 0
+        flip(file, at)
+        at = data.find(text, at + 1)
+    raise AssertionError(f"{text} is not in use")
+
+
+def test_a_flipped_byte_of_a_stored_answer_is_named(copy):
+    done = damage(copy, b'"unitPrice":19.99,"discount"')
+    assert re.match(r"IDEMPOTENCY [0-9a-f-]{36}: its sum is wrong\n", done.stdout), done.stdout
+    assert re.search(r"is damaged, 1 fault: restore it from a backup", done.stderr), done.stderr
+
+
+def test_a_flipped_byte_of_an_event_is_named(copy):
+    done = damage(copy, b"Springfield")
+    assert re.search(r"^EVENTS \d+: the sum of position \d+ is wrong$", done.stdout, re.M), done.stdout
+    assert "not compared" in done.stdout and "restore it from a backup" in done.stderr
+
+
+def test_a_short_file_is_damage(copy):
+    size = (copy / "data.mdb").stat().st_size
+    with open(copy / "data.mdb", "r+b") as f:
+        f.truncate(size // 2 // 4096 * 4096)
+    done = run("verify", "--data", str(copy), code=65)
+    assert "damaged" in done.stderr
+
+
+def test_no_flipped_byte_makes_it_crash_or_hang(copy, stopped):
+    size = (copy / "data.mdb").stat().st_size
+    chance = random.Random(7)
+    ends = {0: 0, 65: 0, 78: 0}
+    for _ in range(60):
+        at = chance.randrange(size)
+        flip(copy / "data.mdb", at)
+        done = subprocess.run([BINARY, "verify", "--data", str(copy)], capture_output=True,
+                              timeout=SECONDS, env=clean_environment())
+        assert done.returncode in ends, (at, done)
+        ends[done.returncode] += 1
+        assert len(done.stdout.splitlines()) < 130
+        flip(copy / "data.mdb", at)
+    assert ends[0] > 0 and ends[65] > 0, ends
+    assert (copy / "data.mdb").read_bytes() == (stopped / "data.mdb").read_bytes()
+
+
+def test_it_changes_nothing_and_needs_no_right_to_write(copy, stopped):
+    run("verify", "--data", str(copy))
+    assert (copy / "data.mdb").read_bytes() == (stopped / "data.mdb").read_bytes()
+
+
+def test_a_directory_without_a_store_is_said(tmp_path):
+    assert "holds no store" in run("verify", "--data", str(tmp_path), code=66).stderr
