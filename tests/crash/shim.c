@@ -3,7 +3,7 @@
  * Preloaded below a program, it stands in for the calls that change files. It counts them, and by
  * its rules lets the n-th fail, tears it on a sector's border, kills the process before or after
  * it, or drops a sync without a word. With a journal it also records what no sync has made durable
- * (shim_journal.h).
+ * (shim_journal.h). And it can move the wall clock.
  *
  *   CRASH_SHIM_DIR      the directory, absolute and without links; what is elsewhere passes by
  *   CRASH_SHIM_CONTROL  a file of struct control, mapped: rules are read there and counts written,
@@ -26,6 +26,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Numbers and layout are written by shim.py. */
@@ -41,6 +42,7 @@ enum action {
     ACT_KILL_AFTER = 6,  /* done, and the process is gone */
     ACT_DROP = 7,        /* a sync does nothing and says that it did */
     ACT_FAIL_ON = 8,     /* as ACT_FAIL, and every such call after it, until the rule is cleared */
+    ACT_PAUSE = 9,       /* stopped before it, until somebody sends SIGCONT */
 };
 
 struct rule {
@@ -56,7 +58,7 @@ struct rule {
 
 struct control {
     _Atomic uint64_t writes, syncs, metas;
-    uint64_t reserved;
+    _Atomic int64_t clock_ms; /* added to the wall clock */
     struct rule rules[RULES_MAX];
 };
 
@@ -188,6 +190,8 @@ static struct rule *meet(enum call call, size_t len)
     }
     if (met && met->action == ACT_KILL_BEFORE)
         die();
+    if (met && met->action == ACT_PAUSE)
+        (void)kill(getpid(), SIGSTOP);
     return met;
 }
 
@@ -419,4 +423,25 @@ int renameat(int dir, const char *from, int dir_to, const char *to)
 int rename(const char *from, const char *to)
 {
     return renameat(AT_FDCWD, from, AT_FDCWD, to);
+}
+
+/* ---- the wall clock ------------------------------------------------------------- */
+
+int clock_gettime(clockid_t clock, struct timespec *out)
+{
+    int rc = (int)syscall(SYS_clock_gettime, clock, out);
+
+    if (rc == 0 && clock == CLOCK_REALTIME && shim.control) {
+        int64_t ms = atomic_load(&shim.control->clock_ms);
+
+        out->tv_sec += (time_t)(ms / 1000);
+        out->tv_nsec += (long)(ms % 1000) * 1000000;
+        if (out->tv_nsec >= 1000000000 || out->tv_nsec < 0) {
+            long carry = out->tv_nsec < 0 ? -1 : 1;
+
+            out->tv_sec += carry;
+            out->tv_nsec -= carry * 1000000000;
+        }
+    }
+    return rc;
 }

@@ -11,12 +11,12 @@ import struct
 WRITE, SYNC, META = 1, 2, 4  # META: a write that syncs, as LMDB writes its meta page
 ANY = WRITE | SYNC | META
 
-FAIL, TEAR_FAIL, TEAR_KILL, SHORT, KILL_BEFORE, KILL_AFTER, DROP, FAIL_ON = range(1, 9)
+FAIL, TEAR_FAIL, TEAR_KILL, SHORT, KILL_BEFORE, KILL_AFTER, DROP, FAIL_ON, PAUSE = range(1, 10)
 EIO, ENOSPC = errno.EIO, errno.ENOSPC
 
 RULES = 4
 _RULE = struct.Struct("=8Q")
-_HEAD = struct.Struct("=4Q")
+_HEAD = struct.Struct("=3Qq")
 
 
 class Shim:
@@ -57,6 +57,10 @@ class Shim:
     def counts(self):
         """(writes, syncs, metas) so far."""
         return _HEAD.unpack_from(self.map, 0)[:3]
+
+    def move_clock(self, seconds):
+        """From the true time; also while the program runs."""
+        struct.pack_into("=q", self.map, 24, round(seconds * 1000))
 
     def fired(self, index=0):
         """Which kind of call met the rule, 0: none yet."""

@@ -9,6 +9,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 
 import powercut
 import shim
@@ -28,20 +29,48 @@ def cycles(folder, *args):
     print(done.stdout)
 
 
+def load_until(server, book, until, seconds=30):
+    load = Load(server.host, server.port, 4)
+    load.add(book.client() for _ in range(16))
+    load.run(until, seconds)
+    return load
+
+
 def test_power_cuts_lose_nothing_that_was_acknowledged(tmp_path):
     rounds = 100 if IS_FULL else 8
     cycles(tmp_path / "c", "--only", "power", "--cycles", str(rounds), "--payments-outside", "0",
            "--orders", "100", "--settle", "4")
 
 
+def test_a_disk_that_is_full_for_a_while_is_waited_out(tmp_path):
+    server, book = Server(tmp_path, *QUICK, shim="rules"), Book(random.Random(1))
+    try:
+        server.start()
+        with server.client() as client:
+            book.add_products(client)
+        book.begin_life()
+        load_until(server, book, lambda: len(book.in_this_life) >= 200).close()
+        server.shim.rule(0, shim.WRITE, 1, shim.FAIL_ON, shim.ENOSPC)
+        full = time.monotonic() + (60 if IS_FULL else 2)
+        load = load_until(server, book, lambda: time.monotonic() > full, 90)
+        with server.client() as client:
+            before = len(book.orders)
+            client.post("/carts", {"customerId": "c"}).problem(503, "disk_full")
+            client.get(f"/orders/{book.in_this_life[0]}").is_(200)
+            server.shim.clear()
+            load.run(lambda: len(book.orders) >= before + 200, 30)
+        load.close()
+        await_rest(server)
+        audit = Audit()
+        with server.client() as client:
+            audit.read(client)
+        audit.compare(server, book)
+        server.stop()
+    finally:
+        server.close()
+
+
 # ---- a disk that lies
-
-def load_until(server, book, until):
-    load = Load(server.host, server.port, 4)
-    load.add(book.client() for _ in range(16))
-    load.run(until, 30)
-    return load
-
 
 def lose_a_sync(server, book, chance):
     """An fsync that did nothing, the end soon after it, then a power cut. Returns sectors undone."""
