@@ -137,7 +137,8 @@ def test_a_message_can_be_corrected(fresh):
     letter = wait_dead_letter(fresh, second["orderId"])
     assert letter["error"]["code"] == "payment_taken"
     assert letter["messageId"] == "prov-77"
-    assert fresh.get(f"/events/{letter['eventId']}").is_(200).json["position"] == letter["position"]
+    assert fresh.get(f"/events/{letter['message']['messageId']}").is_(200).json["position"] == \
+        letter["position"]
     right = {"orderId": second["orderId"], "paymentId": unique("p"), "approvedAmount": 39.98,
              "currency": "USD", "note": "typed by hand"}
     assert retry(fresh, letter, {"payload": right}).is_(200).json["state"] == "retried"

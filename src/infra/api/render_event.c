@@ -385,13 +385,12 @@ void render_dead_letter(struct json_out *o, const struct dead_letter_item *item,
         json_str(o, message->p.foreign_order_id);
     else
         json_uuid(o, message ? message->p.order_id.u : d->lane.u);
-    JSON_KEY(o, "messageId"); /* the sender's own, where it came from outside */
+    /* The sender's own, where it came from outside; ours stands in the message. */
+    JSON_KEY(o, "messageId");
     if (message && message->message_id.n)
         json_str(o, message->message_id);
     else
         json_uuid(o, d->message_id.u);
-    JSON_KEY(o, "eventId");
-    json_uuid(o, d->message_id.u);
     JSON_KEY(o, "topic");
     json_plain(o, event_infos[d->type].topic);
     JSON_KEY(o, "position");
