@@ -42,25 +42,28 @@ static void say_uuid(struct buf *b, struct uuid u)
     buf_add(b, text, sizeof(text));
 }
 
-/* "handler_failed: The payment simulator is set to fail." */
-static void say_error(struct buf *b, struct str code, struct str detail)
+/* Somebody else's words, of which the beginning will do. */
+static void say_words(struct buf *b, struct str words)
 {
-    bool is_cut = detail.n > EXPLAIN_ERROR_MAX;
+    bool is_cut = words.n > EXPLAIN_WORDS_MAX;
 
     if (is_cut)
-        detail.n = EXPLAIN_ERROR_MAX;
-    while (is_cut && detail.n > 0 && ((uint8_t)detail.p[detail.n] & 0xc0) == 0x80)
-        detail.n--; /* between two characters */
-    buf_add_str(b, code);
-    if (!detail.n)
-        return;
-    buf_printf(b, ": " STR_FMT "%s", STR_ARG(detail), is_cut ? "…" : "");
+        words.n = EXPLAIN_WORDS_MAX;
+    while (is_cut && words.n > 0 && ((uint8_t)words.p[words.n] & 0xc0) == 0x80)
+        words.n--; /* between two characters */
+    buf_add_str(b, words);
+    if (is_cut)
+        buf_add_str(b, STR("…"));
 }
 
+/* " (handler_failed: The payment simulator is set to fail.)" */
 static void say_lane_error(struct buf *b, const struct lane_state *lane)
 {
-    buf_add_str(b, STR(" ("));
-    say_error(b, str_of(lane->error_code ? lane->error_code : "failed"), lane->error_detail);
+    buf_printf(b, " (%s", lane->error_code ? lane->error_code : "failed");
+    if (lane->error_detail.n) {
+        buf_add_str(b, STR(": "));
+        say_words(b, lane->error_detail);
+    }
     buf_add_str(b, STR(")"));
 }
 
@@ -304,7 +307,7 @@ static void say_end(const struct explain_work *w, struct buf *b)
     say_since(w, b, explain_status_since(w));
     if (reason->n) {
         buf_add_str(b, STR(" ("));
-        say_error(b, *reason, STR_NONE);
+        say_words(b, *reason);
         buf_add_str(b, STR(")"));
     }
     buf_add_str(b, STR("; nothing is due and nothing waits."));

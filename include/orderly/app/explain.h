@@ -16,7 +16,7 @@
 #define EXPLAIN_EVENTS_MAX 500
 #define EXPLAIN_IGNORED_MAX 100
 #define EXPLAIN_DEAD_LETTERS_MAX 100 /* looked at, the newest; the open ones of them are shown */
-#define EXPLAIN_ERROR_MAX 160        /* bytes of an error's detail in a sentence */
+#define EXPLAIN_WORDS_MAX 160        /* bytes of an error's detail or a reason in a sentence */
 
 struct app;
 

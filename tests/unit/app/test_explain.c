@@ -833,6 +833,29 @@ static void explain__shows_the_newest_rows_and_says_that_it_cuts(void **state)
     assert_int_equal(told.waits[0].since_ms, 0);
 }
 
+static void explain__cuts_long_words_between_two_characters(void **state)
+{
+    struct app_fixture *f = *state;
+    char reason[EXPLAIN_WORDS_MAX + 8], expected[512];
+
+    for (unsigned n = EXPLAIN_WORDS_MAX; n <= EXPLAIN_WORDS_MAX + 1; n++) {
+        assert_int_equal(an_order(f, "WIDGET-001", 1), REPLY_CREATED);
+        memset(reason, 'x', n);
+        reason[n] = 0;
+        assert_int_equal(do_order(f, ORDER_INPUT_CANCEL, reason), REPLY_OK);
+        app_fixture_pass_ms(f, 1000);
+        snprintf(expected, sizeof(expected), " (%.*s%s);", EXPLAIN_WORDS_MAX, reason,
+                 n > EXPLAIN_WORDS_MAX ? "…" : "");
+        assert_non_null(strstr(why(f), expected));
+    }
+    assert_int_equal(an_order(f, "WIDGET-001", 1), REPLY_CREATED);
+    memset(reason, 'x', EXPLAIN_WORDS_MAX - 1);
+    memcpy(reason + EXPLAIN_WORDS_MAX - 1, "é", sizeof("é"));
+    assert_int_equal(do_order(f, ORDER_INPUT_CANCEL, reason), REPLY_OK);
+    app_fixture_pass_ms(f, 1000);
+    assert_non_null(strstr(why(f), "xxx…);"));
+}
+
 static void explain__looks_at_so_many_dead_letters(void **state)
 {
     struct app_fixture *f = *state;
@@ -918,6 +941,7 @@ int main(void)
         T(explain__says_for_each_command_why_it_is_not_legal),
         T(explain__says_when_a_shipment_can_be_dispatched),
         T(explain__shows_the_newest_rows_and_says_that_it_cuts),
+        T(explain__cuts_long_words_between_two_characters),
         T(explain__looks_at_so_many_dead_letters),
         T(explain__answers_what_it_has_when_reading_takes_too_long),
         T(explain__has_the_moment_in_which_it_was_asked),
