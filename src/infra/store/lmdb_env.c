@@ -181,6 +181,8 @@ enum err lmdb_err(int rc)
     case ENOSPC:
     case EDQUOT:
         return ERR_FULL;
+    case MDB_READERS_FULL:
+        return ERR_BUSY;
     case MDB_VERSION_MISMATCH:
         return ERR_INVALID;
     default:

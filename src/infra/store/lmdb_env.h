@@ -51,7 +51,7 @@ static inline struct str str_of_val(MDB_val v)
     return (struct str){ v.mv_data, v.mv_size };
 }
 
-/* What an opening or a look answers: ERR_FULL, ERR_DAMAGED, ERR_NOT_FOUND, ERR_INVALID (another
+/* What an opening or a look answers: ERR_FULL, ERR_BUSY (too many readers), ERR_DAMAGED, ERR_NOT_FOUND, ERR_INVALID (another
  * version of LMDB), ERR_IO. */
 enum err lmdb_err(int rc);
 /* True where LMDB says that its own pages are not what they were. */

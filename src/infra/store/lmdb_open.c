@@ -223,6 +223,10 @@ static enum err look_in(struct lmdb_engine *le, struct lmdb_report *report)
     return rc == 0 ? ERR_OK : say(le, report, "can't be read", rc);
 }
 
+/* LMDB writes to its lock file through a map, where a full disk is a SIGBUS; this is more than the
+ * table of readers takes. */
+#define LOCK_BYTES (20u << 10)
+
 /* ---- life ----------------------------------------------------------------------- */
 
 static void on_assert(MDB_env *env, const char *what)
@@ -234,9 +238,11 @@ static enum err open_env(struct lmdb_engine *le, const struct lmdb_config *confi
                          struct lmdb_report *report)
 {
     MDB_envinfo info;
-    int rc =
-        lmdb_env_open(&le->db, le->dir.path, config->is_reader ? MDB_RDONLY : 0, config->map_bytes);
+    int rc = config->is_reader ? 0 : store_dir_reserve(&le->dir, STORE_FILE_LMDB_LOCK, LOCK_BYTES);
 
+    if (rc == 0)
+        rc = lmdb_env_open(&le->db, le->dir.path, config->is_reader ? MDB_RDONLY : 0,
+                           config->map_bytes);
     if (rc != 0)
         return say(le, report, "can't be opened", rc);
     (void)mdb_env_set_userctx(le->db.env, le);
@@ -249,6 +255,7 @@ static enum err open_env(struct lmdb_engine *le, const struct lmdb_config *confi
     if (rc != 0)
         return say(le, report, "can't be taken over", rc);
     (void)mdb_reader_check(le->db.env, NULL);
+    lmdb_reserve_views(le);
     return ERR_OK;
 }
 

@@ -9,11 +9,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Idle read transactions that are kept for the next view; more may be in use. */
+/* Idle read transactions that are kept for the next view; more may be in use. As many are made at the
+ * opening, which is more than the pool has threads. */
 #define LMDB_VIEWS_KEPT_MAX 8
 /* Readers of other processes (operator's commands) included. */
 #define LMDB_READERS_MAX 256
 #define LMDB_READER_CHECK_MS 60000
+#define LMDB_READER_CHECK_GROWN_MS 1000 /* where the file grew: a dead reader may be why */
 #define LMDB_FREE_LOOK_MS 1000
 
 struct lmdb_view;
@@ -35,6 +37,7 @@ struct lmdb_engine {
     struct lmdb_tip tip;
     uint64_t file_bytes; /* at least this long */
     int64_t readers_checked_ms;
+    bool has_grown; /* the file, since then */
     char failure[LMDB_TEXT_MAX];
     struct row_sort rows; /* of a batch */
 
@@ -71,6 +74,9 @@ enum err lmdb_get(struct engine *e, void *txn, enum store_db db, struct str key,
 enum err lmdb_seek(struct engine *e, void *txn, enum store_db db, enum store_seek how,
                    struct str key, struct arena *a, struct str *found_key, struct str *value);
 void lmdb_contradicts(struct engine *e, enum store_db list);
+/* Takes the places in LMDB's table of readers that the server needs, so that no number of operators
+ * can use them up. Fewer, if so many are there already. */
+void lmdb_reserve_views(struct lmdb_engine *le);
 void lmdb_close_views(struct lmdb_engine *le);
 
 /* LMDB has found its pages broken. */

@@ -92,9 +92,10 @@ static struct lmdb_view *view_take_idle(struct lmdb_engine *le)
     return v;
 }
 
-/* Takes the place that the last look left, or one of its own. */
+/* Takes the place that the last look left, or one of its own, be it that of a dead process. */
 static int view_open(struct lmdb_engine *le, struct lmdb_view *v)
 {
+    int n_dead = 0;
     int rc;
 
     if (v->txn) {
@@ -102,6 +103,8 @@ static int view_open(struct lmdb_engine *le, struct lmdb_view *v)
         return rc == 0 ? mdb_cursor_renew(v->txn, v->names) : rc;
     }
     rc = mdb_txn_begin(le->db.env, NULL, MDB_RDONLY, &v->txn);
+    if (rc == MDB_READERS_FULL && mdb_reader_check(le->db.env, &n_dead) == 0 && n_dead > 0)
+        rc = mdb_txn_begin(le->db.env, NULL, MDB_RDONLY, &v->txn);
     if (rc != 0)
         v->txn = NULL;
     return rc == 0 ? mdb_cursor_open(v->txn, le->db.names, &v->names) : rc;
@@ -142,6 +145,17 @@ void lmdb_view_end(struct engine *e, void *txn)
     views_unlock(le);
     if (v)
         view_destroy(v);
+}
+
+void lmdb_reserve_views(struct lmdb_engine *le)
+{
+    void *txns[LMDB_VIEWS_KEPT_MAX];
+    unsigned n = 0;
+
+    while (n < ARRAY_LEN(txns) && lmdb_view_begin(&le->engine, &txns[n]) == ERR_OK)
+        n++;
+    while (n > 0)
+        lmdb_view_end(&le->engine, txns[--n]);
 }
 
 void lmdb_close_views(struct lmdb_engine *le)

@@ -182,9 +182,11 @@ static void look_after_readers(struct lmdb_engine *le)
 {
     int64_t now = now_ms();
 
-    if (now - le->readers_checked_ms < LMDB_READER_CHECK_MS)
+    if (now - le->readers_checked_ms <
+        (le->has_grown ? LMDB_READER_CHECK_GROWN_MS : LMDB_READER_CHECK_MS))
         return;
     le->readers_checked_ms = now;
+    le->has_grown = false;
     (void)mdb_reader_check(le->db.env, NULL);
 }
 
@@ -208,6 +210,7 @@ void lmdb_note_sizes(struct lmdb_engine *le)
 
     if (!le->is_reader)
         keep_file_whole(le, used);
+    le->has_grown |= used > atomic_load_explicit(&le->bytes, memory_order_relaxed);
     atomic_store_explicit(&le->bytes, used, memory_order_relaxed);
 }
 

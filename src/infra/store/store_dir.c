@@ -219,6 +219,18 @@ bool store_dir_is_full(const struct store_dir *d)
     return is_full;
 }
 
+int store_dir_reserve(const struct store_dir *d, const char *name, unsigned bytes)
+{
+    int fd = openat(d->fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int rc;
+
+    if (fd < 0)
+        return errno;
+    rc = posix_fallocate(fd, 0, bytes);
+    (void)close(fd);
+    return rc;
+}
+
 uint32_t store_dir_free_ppm(const struct store_dir *d)
 {
     struct statvfs fs;

@@ -42,6 +42,8 @@ MUST_CHECK enum err store_dir_mark(const struct store_dir *d, const char *why);
 /* fsyncs the file `from` and lets it take the place of `to`, durably. 0 or an errno. */
 MUST_CHECK int store_dir_adopt(const struct store_dir *d, const char *from, const char *to);
 
+/* Makes the file at least so long, with room on the disk for all of it. 0 or an errno. */
+MUST_CHECK int store_dir_reserve(const struct store_dir *d, const char *name, unsigned bytes);
 /* True if there is no room for a megabyte more, be it by the disk or by a quota. */
 bool store_dir_is_full(const struct store_dir *d);
 /* Free part of the disk, in millionths. */

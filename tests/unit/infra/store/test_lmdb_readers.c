@@ -1,0 +1,143 @@
+/* LMDB's table of readers: the server has its own places in it, and a reader that was killed holds
+ * neither a place nor pages for long. */
+#include "orderly/base/bytes.h"
+#include "orderly/base/mem.h"
+#include "support/lmdb_store.h"
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define READERS_MAX 400 /* more than the table holds */
+#define SERVER_READERS 4
+#define BIG 100000
+
+/* Another process, as an operator's command: takes places until there are none, or `n`. */
+static pid_t start_reader(struct lmdb_store *s, unsigned n, unsigned *taken)
+{
+    int pipes[2];
+    pid_t pid;
+
+    assert_int_equal(pipe(pipes), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct lmdb_store reader = { .config = { .dir = s->dir.path, .is_reader = true } };
+        unsigned got = 0;
+        void *txn;
+
+        (void)close(pipes[0]);
+        if (lmdb_store_open(&reader) != ERR_OK)
+            _exit(1);
+        while (got < n && reader.engine->ops->view_begin(reader.engine, &txn) == ERR_OK)
+            got++;
+        if (write(pipes[1], &got, sizeof(got)) != (ssize_t)sizeof(got))
+            _exit(1);
+        for (;;)
+            (void)pause();
+    }
+    (void)close(pipes[1]);
+    assert_int_equal(read(pipes[0], taken, sizeof(*taken)), sizeof(*taken));
+    (void)close(pipes[0]);
+    return pid;
+}
+
+static void kill_reader(pid_t pid)
+{
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void open_empty(struct lmdb_store *s)
+{
+    lmdb_store_init(s);
+    lmdb_store_must_open(s);
+}
+
+static void server__has_places_of_its_own(void **state)
+{
+    struct lmdb_store s;
+    void *txns[READERS_MAX];
+    unsigned taken;
+    unsigned n = 0;
+    pid_t pid;
+
+    (void)state;
+    open_empty(&s);
+    pid = start_reader(&s, READERS_MAX, &taken);
+    assert_true(taken > 200);
+    assert_true(taken < READERS_MAX);
+    while (n < READERS_MAX && s.engine->ops->view_begin(s.engine, &txns[n]) == ERR_OK)
+        n++;
+    assert_true(n >= SERVER_READERS);
+    assert_true(n < 20); /* the others are the operator's */
+    assert_int_equal(s.engine->ops->view_begin(s.engine, &txns[n]), ERR_BUSY);
+
+    kill_reader(pid); /* and its places are free at once */
+    assert_int_equal(s.engine->ops->view_begin(s.engine, &txns[n]), ERR_OK);
+    for (unsigned i = 0; i <= n; i++)
+        s.engine->ops->view_end(s.engine, txns[i]);
+    lmdb_store_deinit(&s);
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void write_big(struct lmdb_store *s)
+{
+    char *big = mem_alloc(BIG);
+
+    memset(big, 'b', BIG);
+    assert_int_equal(lmdb_store_put(s, DB_CARTS, STR("big"), (struct str){ big, BIG }), ERR_OK);
+    mem_free(big);
+}
+
+static void killed_reader__does_not_let_the_file_grow_for_ever(void **state)
+{
+    int64_t ends_ms = now_ms() + 20000;
+    unsigned n_still = 0;
+    struct lmdb_store s;
+    unsigned taken;
+    long size;
+    pid_t pid;
+
+    (void)state;
+    open_empty(&s);
+    write_big(&s);
+    pid = start_reader(&s, 1, &taken);
+    assert_int_equal(taken, 1);
+    size = lmdb_store_size(&s);
+    for (unsigned i = 0; i < 20; i++)
+        write_big(&s);
+    assert_true(lmdb_store_size(&s) > size + 10L * BIG); /* what it may still look at is kept */
+
+    kill_reader(pid);
+    while (n_still < 50) {
+        size = lmdb_store_size(&s);
+        write_big(&s);
+        n_still = lmdb_store_size(&s) == size ? n_still + 1 : 0;
+        assert_true(now_ms() < ends_ms);
+    }
+    lmdb_store_deinit(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(server__has_places_of_its_own),
+        cmocka_unit_test(killed_reader__does_not_let_the_file_grow_for_ever),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
