@@ -401,12 +401,10 @@ bool app_is_ready(const struct app *a, struct str *why)
         *why = STR("starting");
     else if (a->is_draining)
         *why = STR("shutting_down");
-    else if (a->log.is_full)
+    else if (a->log.is_full || app_refuses_orders(a) == REFUSED_STORE_FULL)
         *why = STR("store_full");
     else if (app_refuses_orders(a) == REFUSED_BACKLOG)
         *why = STR("backlog");
-    else if (app_refuses_orders(a) == REFUSED_STORE_FULL)
-        *why = STR("store_full");
     for (unsigned i = 0; i < SUBSCRIPTION_COUNT && !why->n; i++) {
         const struct subscription *s = a->bus.subscriptions[i];
 
