@@ -157,7 +157,8 @@ struct store {
 #define STORE_QUEUE_MAX 16384          /* hand-over queue, operations */
 #define STORE_QUEUE_COMMANDS_MAX 12288 /* of which commands may use */
 #define STORE_BATCH_EVENTS_MAX 2048
-#define STORE_BATCH_BYTES_MAX (1u << 20)
+/* Twice what so many events of small orders take, so that the events are the bound. */
+#define STORE_BATCH_BYTES_MAX (2u << 20)
 #define STORE_READS_WAITING_MAX 65536 /* reads in flight and waiting */
 
 /* Hands a write over. ERR_OK: it comes back exactly once by on_written, later. ERR_BUSY: the queue

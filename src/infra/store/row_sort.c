@@ -6,12 +6,16 @@
 
 #define RUN 8 /* rows that are put in order one by one; then runs are merged */
 
-static uint64_t prefix_of(struct str key)
+static struct row_ref ref_of(const struct store_row *row)
 {
-    char bytes[8] = { 0 };
+    char bytes[16] = { 0 };
+    const char *p = row->key.p;
 
-    memcpy(bytes, key.p, key.n < sizeof(bytes) ? key.n : sizeof(bytes));
-    return bytes_get_u64(bytes);
+    if (row->key.n < sizeof(bytes)) {
+        memcpy(bytes, p, row->key.n);
+        p = bytes;
+    }
+    return (struct row_ref){ { bytes_get_u64(p), bytes_get_u64(p + 8) }, row };
 }
 
 /* The order that LMDB gives its keys: bytes, and the shorter before the longer. */
@@ -24,7 +28,11 @@ static bool key_is_before(struct str a, struct str b)
 
 static bool is_before(const struct row_ref *a, const struct row_ref *b)
 {
-    return a->prefix != b->prefix ? a->prefix < b->prefix : key_is_before(a->row->key, b->row->key);
+    if (a->prefix[0] != b->prefix[0])
+        return a->prefix[0] < b->prefix[0];
+    if (a->prefix[1] != b->prefix[1])
+        return a->prefix[1] < b->prefix[1];
+    return key_is_before(a->row->key, b->row->key);
 }
 
 static void sort_run(struct row_ref *r, size_t n)
@@ -43,6 +51,12 @@ static void sort_run(struct row_ref *r, size_t n)
 static void merge(const struct row_ref *left, size_t n_left, const struct row_ref *right,
                   size_t n_right, struct row_ref *to)
 {
+    /* Often so: what comes later has later keys. */
+    if (n_left > 0 && n_right > 0 && !is_before(right, left + n_left - 1)) {
+        memcpy(to, left, n_left * sizeof(*to));
+        memcpy(to + n_left, right, n_right * sizeof(*to));
+        return;
+    }
     while (n_left > 0 && n_right > 0) {
         if (is_before(right, left)) {
             *to++ = *right++;
@@ -82,6 +96,8 @@ static void sort(struct row_ref *refs, struct row_ref *spare, size_t n)
         memcpy(refs, from, n * sizeof(*refs));
 }
 
+/* The loop thread wrote the keys, so they come from its caches: all of them are asked for here, before
+ * the first is looked at. */
 static size_t count_rows(struct row_sort *s, const struct list *writes)
 {
     size_t n[STORE_DB_COUNT] = { 0 };
@@ -93,6 +109,7 @@ static size_t count_rows(struct row_sort *s, const struct list *writes)
         for (unsigned i = 0; i < w->n_rows; i++) {
             REQUIRE((unsigned)w->rows[i].db < STORE_DB_COUNT);
             n[w->rows[i].db]++;
+            __builtin_prefetch(w->rows[i].key.p);
         }
     }
     s->first[0] = 0;
@@ -121,8 +138,7 @@ void row_sort_take(struct row_sort *s, const struct list *writes)
         const struct store_write *w = container_of(link, struct store_write, link);
 
         for (unsigned i = 0; i < w->n_rows; i++)
-            s->refs[at[w->rows[i].db]++] =
-                (struct row_ref){ prefix_of(w->rows[i].key), &w->rows[i] };
+            s->refs[at[w->rows[i].db]++] = ref_of(&w->rows[i]);
     }
     for (unsigned i = 0; i < STORE_DB_COUNT; i++)
         if (i != DB_EVENTS)

@@ -5,7 +5,9 @@
 #include "orderly/app/store.h"
 
 struct row_ref {
-    uint64_t prefix; /* the first eight bytes of the key, big endian: decides nearly always */
+    /* The first bytes of the key, big endian. Sixteen, because eight are the same for all events of
+     * a type and for many orders of a status; so the keys themselves are hardly ever looked at. */
+    uint64_t prefix[2];
     const struct store_row *row;
 };
 
@@ -22,4 +24,10 @@ struct row_sort {
  * keys and are left as they come. */
 void row_sort_take(struct row_sort *s, const struct list *writes);
 void row_sort_deinit(struct row_sort *s);
+
+static inline bool row_ref_same_key(const struct row_ref *a, const struct row_ref *b)
+{
+    return a->prefix[0] == b->prefix[0] && a->prefix[1] == b->prefix[1] &&
+           str_eq(a->row->key, b->row->key);
+}
 #endif

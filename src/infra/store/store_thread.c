@@ -82,20 +82,18 @@ static int64_t now_us(void)
 
 /* ---- writer thread ---------------------------------------------------------------- */
 
-/* Waits for writes and takes them all. False: there is nothing and there will be nothing. */
+/* Takes all that waits behind `mine`, and waits where there is nothing. False: there is nothing and
+ * there will be nothing. */
 static bool writer_take(struct store_thread *s, struct list *mine)
 {
-    bool has_work;
-
     uv_mutex_lock(&s->lock);
-    s->is_idle = true;
-    while (!s->is_stopping && (s->is_failing || list_is_empty(&s->waiting)))
+    s->is_idle = list_is_empty(mine);
+    while (s->is_idle && !s->is_stopping && (s->is_failing || list_is_empty(&s->waiting)))
         uv_cond_wait(&s->wake, &s->lock);
     s->is_idle = false;
-    list_take_all(mine, &s->waiting);
-    has_work = !list_is_empty(mine);
+    list_append_all(mine, &s->waiting);
     uv_mutex_unlock(&s->lock);
-    return has_work;
+    return !list_is_empty(mine);
 }
 
 static void writer_note_outcome(struct store_thread *s, const struct letter *letter)
@@ -133,18 +131,19 @@ static enum err writer_commit(struct store_thread *s, struct list *mine)
     return status;
 }
 
+/* Looks for more before each batch, so that what a batch had no room for shares the next one with what
+ * came meanwhile. */
 static void writer_main(void *arg)
 {
     struct store_thread *s = arg;
     struct list mine;
 
+    list_init(&mine);
     while (writer_take(s, &mine)) {
-        while (!list_is_empty(&mine)) {
-            enum err status = writer_commit(s, &mine);
+        enum err status = writer_commit(s, &mine);
 
-            if (status != ERR_OK && status != ERR_FULL)
-                return; /* what is on the disk is not known: nothing may follow */
-        }
+        if (status != ERR_OK && status != ERR_FULL)
+            return; /* what is on the disk is not known: nothing may follow */
     }
 }
 

@@ -243,6 +243,29 @@ static void store_thread__takes_everything_that_waits_into_the_next_batch(void *
     desk_close(d);
 }
 
+/* Two batches and a bit wait; while the first of them is written, more comes. */
+static void store_thread__fills_a_batch_with_what_came_meanwhile(void **state)
+{
+    struct desk *d = desk_open(true);
+
+    (void)state;
+    (void)desk_start(d);
+    desk_reach_the_gate(d);
+    for (unsigned i = 0; i < STORE_BATCH_EVENTS_MAX + 100; i++)
+        (void)desk_start(d);
+    (void)uv_run(&d->loop, UV_RUN_NOWAIT);
+    uv_sem_post(&d->engine.gate);
+    uv_sem_wait(&d->engine.entered); /* a full batch is at the gate, 100 writes are behind it */
+    for (unsigned i = 0; i < 500; i++)
+        (void)desk_start(d);
+    (void)uv_run(&d->loop, UV_RUN_NOWAIT);
+    desk_open_the_gate(d);
+    desk_settle(d);
+    assert_int_equal(desk_stats(d).commits, 3);
+    assert_int_equal(desk_stats(d).batch_events_last, 600);
+    desk_close(d);
+}
+
 static void store_thread__ends_a_batch_at_its_limit_of_bytes(void **state)
 {
     struct desk *d = desk_open(true);
@@ -452,6 +475,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(store_thread__takes_everything_that_waits_into_the_next_batch),
+        cmocka_unit_test(store_thread__fills_a_batch_with_what_came_meanwhile),
         cmocka_unit_test(store_thread__ends_a_batch_at_its_limit_of_bytes),
         cmocka_unit_test(
             store_thread__writes_nothing_that_was_handed_over_before_a_failure_was_told),
