@@ -640,10 +640,11 @@ static int help_serve(void)
               "Exit codes\n"
               "  0   ended as asked\n"
               "  64  wrong command line\n"
-              "  65  the store is damaged: restore it from a backup\n"
+              "  65  the store is damaged, seen at the start: restore it from a backup\n"
               "  69  can't listen on the address, or another server has the data directory\n"
               "  71  the system lacks something\n"
-              "  74  the store failed: a write, an fsync, a directory that can't be used\n"
+              "  74  the store failed: a write, an fsync, a directory that can't be used, or\n"
+              "      damage that was met while serving\n"
               "  78  wrong configuration, or a data directory of a newer version\n"));
     return 0;
 }

@@ -33,7 +33,12 @@ static enum err say(const struct lmdb_engine *le, struct lmdb_report *report, co
 {
     enum err err = lmdb_err(rc);
 
-    store_say(report->why, "%s/%s %s: %s", le->dir.path, STORE_FILE_DATA, what, mdb_strerror(rc));
+    if (lmdb_is_broken(rc))
+        store_say(report->why, "%s/%s is damaged: %s; restore from backup", le->dir.path,
+                  STORE_FILE_DATA, mdb_strerror(rc));
+    else
+        store_say(report->why, "%s/%s %s: %s", le->dir.path, STORE_FILE_DATA, what,
+                  mdb_strerror(rc));
     return err == ERR_NOT_FOUND ? ERR_DAMAGED : err;
 }
 
