@@ -229,6 +229,15 @@ def try_store(kept, folder):
     return drive(kept, server, folder)
 
 
+def verify(folder):
+    """Exit code of the operator's look at a stopped directory."""
+    run = subprocess.run([BINARY, "verify", "--data", str(folder / "data")], timeout=60,
+                         stdin=subprocess.DEVNULL, capture_output=True, env=clean_environment())
+    assert run.returncode in (0, EX_DATAERR, EX_IOERR, EX_CONFIG), run
+    assert run.returncode == 0 or run.stderr, run
+    return run.returncode
+
+
 def flip(folder, at, mask):
     with open(folder / "data" / "data.mdb", "r+b") as f:
         f.seek(at)
@@ -237,10 +246,12 @@ def flip(folder, at, mask):
         f.write(bytes([byte ^ mask]))
 
 
-def try_flip(kept, at, mask):
+def try_flip(kept, at, mask, is_used=False):
+    """is_used: the byte counts, so verify must find it too."""
     folder = kept.copy(f"flip-{at}-{mask}")
     flip(folder, at, mask)
     try:
+        assert not is_used or verify(folder) != 0, "verify does not find it"
         return try_store(kept, folder)
     except BaseException:
         print(f"byte {at} ^ {mask:#04x}, in {folder}")
@@ -268,9 +279,11 @@ def test_a_flipped_byte_of_a_row_is_never_served(kept, database):
     row = rows[len(rows) // 2]
     if database == "BY_LANE":  # of something that is asked for
         row = next(r for r in rows if uuid.UUID(bytes=r.key[:16]) == uuid.UUID(kept.orders[9]))
+    if database == "ORDERS_BY_CUSTOMER":
+        row = next(r for r in rows if r.key.startswith(b"customer-1\0"))
     places = {"key": row.key_at + len(row.key) - 1, "value": row.value_at,
               "sum": row.value_at + len(row.value) - 1}
-    went = {name: try_flip(kept, at, 0x01) for name, at in places.items()}
+    went = {name: try_flip(kept, at, 0x01, True) for name, at in places.items()}
     print(database, went)
     if database in LISTS:
         assert "unseen" not in went.values(), went
@@ -313,7 +326,9 @@ def test_a_file_that_was_cut_does_not_start(kept):
     for to in cuts(size):
         folder = kept.copy(f"cut-{to}")
         os.truncate(folder / "data" / "data.mdb", to)
+        found = verify(folder)
         went = try_store(kept, folder)
+        assert found != 0 or went == "unseen", (to, went)
         # The last pages may be free ones; and an empty file is where a store begins.
         assert went == "not started" or to >= size - PAGE, (to, went)
 
@@ -364,3 +379,32 @@ def test_a_list_that_is_damaged_under_a_server_ends_it(kept):
     line = server.log().splitlines()[-1]
     assert str(folder / "data") in line and "is damaged" in line and "ORDERS_BY_CUSTOMER" in line
     assert server.stop() == EX_IOERR
+
+
+# ---- after a write that failed
+
+def marked(kept, name):
+    folder = kept.copy(name)
+    (folder / "data" / "needs-check").write_text("fsync: Input/output error\n")
+    return folder
+
+
+def test_a_store_whose_write_failed_is_copied_and_verified_at_the_next_start(kept):
+    folder = marked(kept, "marked")
+    before = (folder / "data" / "data.mdb").stat().st_ino
+    server = Server(folder, *QUIET)
+    assert "was copied and verified" in server.log()
+    assert not (folder / "data" / "needs-check").exists()
+    assert not (folder / "data" / "copy.mdb").exists()
+    assert (folder / "data" / "data.mdb").stat().st_ino != before
+    assert drive(kept, server, folder) == "unseen"
+
+
+def test_a_copy_that_does_not_verify_is_not_served(kept):
+    folder = marked(kept, "marked-damaged")
+    row = kept.mdb.rows["ORDERS"][0]
+    flip(folder, row.value_at, 0x01)
+    assert try_store(kept, folder) == "not started"
+    assert (folder / "data" / "needs-check").exists()  # nor at the start after that
+    assert not (folder / "data" / "copy.mdb").exists()
+    assert try_store(kept, folder) == "not started"
