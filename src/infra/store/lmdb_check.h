@@ -5,6 +5,10 @@
 #include "orderly/infra/store/lmdb_walk.h"
 #include "store_dir.h"
 
+/* lmdb_look.c: of an environment whose databases are open, and which outlives it. */
+struct lmdb_look;
+struct lmdb_look *lmdb_look_of_env(const struct lmdb_env *db);
+
 /* lmdb_walk.c: of an environment whose databases are open. */
 MUST_CHECK enum err lmdb_walk_env(const struct lmdb_env *db, struct lmdb_walk *walk);
 

@@ -43,36 +43,79 @@ static enum err look_failed(struct lmdb_look *l, int rc)
 
 /* ---- life ----------------------------------------------------------------------- */
 
-struct lmdb_look *lmdb_look_create(struct engine *e)
+struct lmdb_look *lmdb_look_of_env(const struct lmdb_env *db)
 {
     struct lmdb_look *l = mem_zalloc(sizeof(*l));
 
-    l->db = &lmdb_of(e)->db;
+    l->db = db;
     return l;
 }
 
-struct lmdb_look *lmdb_look_open_file(const char *file, char *why)
+struct lmdb_look *lmdb_look_create(struct engine *e)
 {
-    struct lmdb_look *l = mem_zalloc(sizeof(*l));
-    int rc = lmdb_env_open(&l->own, file, MDB_RDONLY | MDB_NOLOCK | MDB_NOSUBDIR, 0);
-    MDB_txn *txn;
+    return lmdb_look_of_env(&lmdb_of(e)->db);
+}
 
-    l->db = &l->own;
+/* Only what this program can read. */
+static enum err look_open_all(struct lmdb_look *l, MDB_txn *txn, char *why)
+{
+    uint32_t version;
+    enum err err = lmdb_check_schema(&l->own, txn, &version, why);
+    int rc;
+
+    if (err == ERR_OK && version < LMDB_SCHEMA) {
+        store_say(why, "it is of an older version: start the server once");
+        err = ERR_INVALID;
+    }
+    if (err != ERR_OK)
+        return err;
+    rc = lmdb_env_open_all(&l->own, txn, false);
+    if (rc == 0)
+        return ERR_OK;
+    store_say(why, "%s", mdb_strerror(rc));
+    return rc == MDB_NOTFOUND ? ERR_DAMAGED : lmdb_err(rc);
+}
+
+static enum err look_open(struct lmdb_look *l, const char *file, char *why)
+{
+    enum err err;
+    MDB_txn *txn;
+    int rc = lmdb_env_open(&l->own, file, MDB_RDONLY | MDB_NOLOCK | MDB_NOSUBDIR, 0);
+
     l->has_own = rc == 0;
     if (rc == 0)
         rc = mdb_txn_begin(l->own.env, NULL, MDB_RDONLY, &txn);
-    if (rc == 0) {
-        rc = lmdb_env_open_all(&l->own, txn, false);
-        if (rc == 0)
-            rc = mdb_txn_commit(txn); /* the databases stay open */
-        else
-            mdb_txn_abort(txn);
+    if (rc != 0) {
+        store_say(why, "%s", mdb_strerror(rc));
+        return lmdb_err(rc);
     }
-    if (rc == 0)
-        return l;
-    store_say(why, "%s: %s", file, mdb_strerror(rc));
+    err = look_open_all(l, txn, why);
+    if (err != ERR_OK) {
+        mdb_txn_abort(txn);
+        return err;
+    }
+    rc = mdb_txn_commit(txn); /* the databases stay open */
+    return rc == 0 ? ERR_OK : lmdb_err(rc);
+}
+
+enum err lmdb_look_open_file(const char *file, struct lmdb_look **out, char *why)
+{
+    struct lmdb_look *l = lmdb_look_of_env(NULL);
+    char what[LMDB_TEXT_MAX] = "";
+    enum err err;
+
+    l->db = &l->own;
+    err = look_open(l, file, what);
+    if (err == ERR_OK && !lmdb_look_has_sound_metas(l)) {
+        store_say(what, "its meta pages do not belong together");
+        err = ERR_DAMAGED;
+    }
+    *out = err == ERR_OK ? l : NULL;
+    if (err == ERR_OK)
+        return ERR_OK;
+    store_say(why, "%s: %s", file, what);
     lmdb_look_destroy(l);
-    return NULL;
+    return err;
 }
 
 void lmdb_look_destroy(struct lmdb_look *l)

@@ -12,8 +12,9 @@ struct lmdb_look;
 
 /* Of an open engine, which outlives it. */
 struct lmdb_look *lmdb_look_create(struct engine *e);
-/* Of a data file that nobody writes. NULL: says why in LMDB_TEXT_MAX bytes. */
-struct lmdb_look *lmdb_look_open_file(const char *file, char *why);
+/* Of a data file that nobody writes. ERR_INVALID: of another version. ERR_DAMAGED, ERR_IO. Says why
+ * in LMDB_TEXT_MAX bytes. */
+MUST_CHECK enum err lmdb_look_open_file(const char *file, struct lmdb_look **out, char *why);
 void lmdb_look_destroy(struct lmdb_look *l);
 
 /* Begins to show what is durable now; needed before the first row. Scans must be refreshed, and rows
