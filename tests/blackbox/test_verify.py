@@ -1,11 +1,14 @@
-"""orderly verify: nothing to say of what the server writes, and no damage that it misses."""
-import pathlib
+"""orderly verify: nothing to say of what the server writes, and no damage that it misses; and orderly
+rebuild, which makes good what the events can make."""
+import os
+import pty
 import random
 import re
 import shutil
 import signal
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -155,21 +158,18 @@ def flip(file, offset):
         f.write(bytes([byte ^ 0x10]))
 
 
-def damage(where, text):
-    """Flips a byte of this text where it is of use: it may also lie in pages that are free."""
+def damage(where, pattern):
+    """Flips a byte of what has this pattern, where it is of use: it may also lie in free pages."""
     file = where / "data.mdb"
-    data = file.read_bytes()
-    at = data.find(text)
-    while at >= 0:
-        flip(file, at)
+    for found in re.finditer(pattern, file.read_bytes(), re.S):
+        flip(file, found.start())
         done = subprocess.run([BINARY, "verify", "--data", str(where)], capture_output=True,
                               timeout=SECONDS, text=True, env=clean_environment())
         if done.returncode == 65:
             return done
         assert done.returncode == 0
-        flip(file, at)
-        at = data.find(text, at + 1)
-    raise AssertionError(f"{text} is not in use")
+        flip(file, found.start())
+    raise AssertionError(f"{pattern} is not in use")
 
 
 def test_a_flipped_byte_of_a_stored_answer_is_named(copy):
@@ -216,3 +216,76 @@ def test_it_changes_nothing_and_needs_no_right_to_write(copy, stopped):
 
 def test_a_directory_without_a_store_is_said(tmp_path):
     assert "holds no store" in run("verify", "--data", str(tmp_path), code=66).stderr
+
+
+# ---- rebuild
+
+def test_a_sound_store_comes_out_as_it_was(copy):
+    before = run("export", "--jsonl", "--data", str(copy)).stdout
+    done = run("rebuild", "--data", str(copy))
+    assert re.match(r"nothing was wrong\nmade anew from \d+ events and verified: \d+ rows, in", done.stdout)
+    assert re.search(r"^play the orders: \d+ of \d+$", done.stderr, re.M), done.stderr
+    run("verify", "--data", str(copy))
+    assert run("export", "--jsonl", "--data", str(copy)).stdout == before
+    assert sorted(os.listdir(copy)) == ["data.mdb", "lock.mdb", "server.lock"]
+
+
+def test_a_damaged_list_is_made_good_and_the_server_goes_on(start, copy):
+    done = damage(copy, rb"customer-\d+-\d+\0\x01")  # key of ORDERS_BY_CUSTOMER
+    assert "'orderly rebuild' makes anew from the events" in done.stderr, done.stderr
+    done = run("rebuild", "--data", str(copy))
+    assert re.match(r"ORDERS_BY_CUSTOMER +1 missing 1 too many\n|ORDERS_BY_CUSTOMER +1 wrong\n", done.stdout)
+    run("verify", "--data", str(copy))
+    with start("--data", str(copy)).client() as client:
+        assert len(client.get("/orders").is_(200).json["data"]) == 6
+        wait_for(client, place(client)["orderId"], "SHIPPED")
+
+
+def test_a_damaged_event_is_refused_and_nothing_is_changed(copy):
+    damage(copy, b"Springfield")
+    before = (copy / "data.mdb").read_bytes()
+    done = run("rebuild", "--data", str(copy), code=65)
+    assert re.match(r"EVENTS \d+: the sum of position \d+ is wrong\n", done.stdout), done.stdout
+    assert "was left as it is" in done.stderr and "restore it from a backup" in done.stderr
+    assert (copy / "data.mdb").read_bytes() == before
+    assert "copy.mdb" not in os.listdir(copy)
+
+
+def test_a_server_that_runs_is_not_disturbed(start, tmp_path):
+    data = str(tmp_path / "data")
+    server = start("--data", data)
+    done = run("rebuild", "--data", data, code=69)
+    assert f"is in use by another server (process {server.process.pid})" in done.stderr
+    with server.client() as client:
+        place(client)
+
+
+def test_a_directory_that_is_not_there_is_not_made(tmp_path):
+    run("rebuild", "--data", str(tmp_path / "none"), code=66)
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_terminal_gets_a_bar(copy):
+    ours, theirs = pty.openpty()
+    done = subprocess.run([BINARY, "rebuild", "--data", str(copy)], stdout=subprocess.PIPE,
+                          stderr=theirs, stdin=subprocess.DEVNULL, timeout=SECONDS,
+                          env=clean_environment())
+    os.close(theirs)
+    shown = os.read(ours, 65536)
+    os.close(ours)
+    assert done.returncode == 0
+    assert b"[" in shown and shown.endswith(b"\r\x1b[K"), shown
+
+
+def test_a_signal_leaves_the_old_store_and_no_rest(copy):
+    chance = random.Random(11)
+    ends = set()
+    for _ in range(8):
+        process = subprocess.Popen([BINARY, "rebuild", "--data", str(copy)], env=clean_environment(),
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(chance.random() * 0.1)
+        process.send_signal(signal.SIGTERM)
+        ends.add(process.wait(SECONDS))
+        assert "copy.mdb" not in os.listdir(copy)
+        run("verify", "--data", str(copy))
+    assert ends <= {0, 143, -15}, ends

@@ -10,6 +10,7 @@ const struct operate_command operate_commands[] = {
     { "report", "write what was charged, refunded and is due, as CSV", operate_report },
     { "backup", "copy the store, also while the server serves", operate_backup },
     { "verify", "check that everything stored is what the events say", operate_verify },
+    { "rebuild", "make snapshots and lists anew from the events", operate_rebuild },
     { NULL, NULL, NULL },
 };
 
