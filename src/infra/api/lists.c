@@ -331,12 +331,15 @@ static enum err run_messages(struct list_job *job, const struct store_view *v)
     return run_event_list(job, v, render_message);
 }
 
-/* False: the position is ahead of the log, so the log is another one than the reader knows. */
+/* False: the position is ahead of the log, so the log is another one than the reader knows. Which is
+ * why the list ends where the loop knows the log to end: the store may be further already, and who
+ * goes on from a position of there, at once, would be told that there is no such place. */
 static bool parse_position(struct call *c, struct json_in *in, struct event_query *q)
 {
     struct str text;
     enum call_place place;
 
+    q->upto = app_event_log(c->app)->durable_position;
     q->limit = call_limit(c, in);
     if (!param_after(c, in, &text))
         return true;
@@ -344,6 +347,16 @@ static bool parse_position(struct call *c, struct json_in *in, struct event_quer
     if (place == PLACE_INVALID)
         fault_after(in);
     return place != PLACE_ELSEWHERE;
+}
+
+static void event_list_start(struct list_job *job, bool is_empty)
+{
+    if (!is_empty && job->q.events.upto > 0) {
+        list_job_start(job);
+        return;
+    }
+    JSON_LITERAL(call_out(job->call), "{\"data\":[],\"nextCursor\":null}");
+    call_send_out(job->call, 200, NULL);
 }
 
 void events_list(struct call *c)
@@ -358,11 +371,8 @@ void events_list(struct call *c)
         call_refuse(c, &in);
     } else if (!is_known) {
         call_restored(c);
-    } else if (is_empty) {
-        JSON_LITERAL(call_out(c), "{\"data\":[],\"nextCursor\":null}");
-        call_send_out(c, 200, NULL);
     } else {
-        list_job_start(job);
+        event_list_start(job, is_empty);
     }
 }
 
@@ -379,7 +389,7 @@ void messages_list(struct call *c)
     else if (!is_known)
         call_restored(c);
     else
-        list_job_start(job);
+        event_list_start(job, false);
 }
 
 static enum err run_event(struct list_job *job, const struct store_view *v)

@@ -412,6 +412,40 @@ static void lists__know_when_the_log_was_restored(void **state)
     assert_problem(f, 410, "log_restored");
 }
 
+/* The store commits while the list waits to be read; the loop hears of it later. */
+static void lists__end_where_a_reader_may_go_on(void **state)
+{
+    static const char *const targets[] = { "/events", "/messages" };
+    struct api_fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
+        struct app_fixture *app = &f->app;
+        uint64_t known = app_event_log(app->app)->durable_position;
+        char target[80];
+
+        app->is_store_held = true;
+        f->status = 0;
+        ask_start(f, "POST", "/orders", "", ORDER_JSON);
+        assert_int_equal(f->status, 0);
+        snprintf(target, sizeof(target), "GET %s?after=%llu HTTP/1.1\r\nHost: a\r\n\r\n",
+                 targets[i], (unsigned long long)known);
+        loopback_send(&f->client, str_of(target));
+        loopback_turn(&f->client);
+        assert_true(store_virtual_run(&app->store, 1000) > 0);
+        assert_true(store_virtual_run_reads(&app->store, 1000) > 0);
+        app->is_store_held = false;
+        settle(f);
+        take_answer(f, true);
+        assert_int_equal(f->status, 201);
+        f->status = 0;
+        take_answer(f, true);
+        assert_int_equal(f->status, 200);
+        assert_int_equal(count(f, "/data"), 0);
+        assert_value(f, "/nextCursor", "null");
+        pass_ms(f, 1000);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -427,6 +461,7 @@ int main(void)
         T(causes__lead_from_each_event_to_the_first),
         T(lists__refuse_what_is_no_filter),
         T(lists__know_when_the_log_was_restored),
+        T(lists__end_where_a_reader_may_go_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
