@@ -22,6 +22,15 @@ static struct lane_id redrive_lane_alone(const struct redrive *r)
     return (struct lane_id){ r->letter.id.u };
 }
 
+/* The store has the letter, but the loop has not heard of it yet. */
+static bool redrive_is_early(const struct redrive *r)
+{
+    const struct lane *l = lane_find(redrive_subscription(r), r->letter.lane);
+
+    return l && l->phase == LANE_PHASE_WRITING &&
+           uuid_eq(l->deferral->dead_letter_id.u, r->letter.id.u);
+}
+
 enum err redrive_check(const struct redrive *r)
 {
     const struct subscription *s = redrive_subscription(r);
@@ -29,6 +38,8 @@ enum err redrive_check(const struct redrive *r)
     REQUIRE(dead_letter_is_open(&r->letter));
     if (!s)
         return ERR_DAMAGED;
+    if (redrive_is_early(r))
+        return ERR_BUSY;
     if (r->letter.state == DEAD_LETTER_PARKED)
         return redrive_parked_lane(r) ? ERR_OK : ERR_DAMAGED;
     if (r->kind == REDRIVE_ALONE && s->n_deferred >= r->bus->deferred_max)

@@ -39,7 +39,8 @@ struct redrive {
     bool was_parked;
 };
 
-/* ERR_OK. ERR_BUSY: no room for another deferred lane. ERR_DAMAGED: letter and lanes disagree. */
+/* ERR_OK. ERR_BUSY: no room for another deferred lane, or the loop has not heard yet that the letter
+ * is durable. ERR_DAMAGED: letter and lanes disagree. */
 MUST_CHECK enum err redrive_check(const struct redrive *r);
 void redrive_append(struct redrive *r, struct append *a);
 /* The append came back; last, once. */

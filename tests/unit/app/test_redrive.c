@@ -295,6 +295,34 @@ static void room_that_a_redrive_makes_is_used_at_once(void **state)
     assert_counters(p, 1, 1, 1);
 }
 
+/* What an operator reads may be ahead of the loop by a commit. */
+static void a_letter_that_the_loop_has_not_heard_of_is_retried_a_moment_later(void **state)
+{
+    struct player *p = *state;
+    struct redrive early;
+
+    answers[1] = ANSWER_FAIL;
+    bus_world_publish(&w, 1);
+    pass(0);
+    while (bus_world_count_rows(&w, DB_DEAD_LETTERS) == 0) {
+        if (w.ms.alarm_ms != INT64_MAX && w.ms.alarm_ms * 1000 > w.ms.now_us)
+            w.ms.now_us = w.ms.alarm_ms * 1000;
+        (void)manual_scheduler_run_turn(&w.ms);
+        (void)manual_scheduler_run_alarm(&w.ms);
+        (void)store_virtual_run_reads(&w.store, STORE_VIRTUAL_ALL);
+        (void)manual_scheduler_run_turn(&w.ms);
+        (void)store_virtual_run(&w.store, STORE_VIRTUAL_ALL);
+    }
+    assert_int_equal(p->s.n_parked, 0);
+    early = (struct redrive){ .bus = &w.bus, .kind = REDRIVE_LANE, .letter = the_letter() };
+    assert_int_equal(early.letter.state, DEAD_LETTER_PARKED);
+    assert_int_equal(redrive_check(&early), ERR_BUSY);
+    bus_world_settle(&w);
+    answers[1] = ANSWER_DONE;
+    redrive(the_letter(), REDRIVE_LANE);
+    assert_counters(p, 0, 0, 0);
+}
+
 /* ---- an open letter -------------------------------------------------------------------------- */
 
 /* Position 1 of lane 1 is refused for good; 3 and 4 of the same lane were handled since. */
@@ -635,6 +663,7 @@ int main(void)
         WORLD(a_retried_head_that_fails_again_is_a_new_letter_after_all_its_attempts),
         WORLD(a_full_store_leaves_the_letter_and_its_lane_as_they_were),
         WORLD(room_that_a_redrive_makes_is_used_at_once),
+        WORLD(a_letter_that_the_loop_has_not_heard_of_is_retried_a_moment_later),
         WORLD(an_open_letter_s_message_is_handed_over_alone),
         WORLD(an_open_letter_that_is_refused_again_is_a_new_open_letter),
         WORLD(an_open_letter_goes_through_retries_and_parks_nothing),
