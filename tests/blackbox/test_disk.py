@@ -6,6 +6,7 @@ ORDERLY_DISK_FULL_SECONDS=60 leaves the disk full for that long.
 import collections
 import hashlib
 import os
+import re
 import shutil
 import signal
 import stat
@@ -358,3 +359,26 @@ def test_a_server_does_not_start_where_there_is_no_room(mount, tmp_path):
     code, line = refused("--data", str(folder / "data"))
     assert code == EX_IOERR
     assert "No space left" in line
+
+
+def test_a_rebuild_needs_room_for_both(start, mount, tmp_path):
+    folder = mount(tmp_path / "disk", "size=64m")
+    server = start(*FAST, "--data", str(folder / "data"))
+    with server.client() as client:
+        wait_for(client, place(client)["orderId"], "SHIPPED")
+    server.stop()
+
+    def rebuild(room):
+        (folder / "filler").unlink(missing_ok=True)
+        fill(folder, room)
+        return subprocess.run([BINARY, "rebuild", "--data", str(folder / "data")], timeout=30,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              env=clean_environment())
+
+    done = rebuild(MIB)
+    assert done.returncode == EX_IOERR
+    needed = int(re.search(r"no room to make it anew beside itself: (\d+) MiB are needed", done.stderr)[1])
+    before = (folder / "data" / "data.mdb").read_bytes()
+    assert rebuild((needed - 1) * MIB - 65536).returncode == EX_IOERR
+    assert (folder / "data" / "data.mdb").read_bytes() == before
+    assert rebuild(needed * MIB).returncode == 0

@@ -113,13 +113,14 @@ def test_a_server_under_load_gives_no_false_alarm(start, tmp_path):
     for t in threads:
         t.start()
     try:
-        events = 0
-        for _ in range(12):
+        events = runs = 0
+        began = time.monotonic()
+        while runs < 12 or events < 500:
+            assert time.monotonic() - began < SECONDS
             done = run("verify", "--data", data)
             now = counts(done.stdout)["events"]
             assert now >= events
-            events = now
-        assert events > 100
+            events, runs = now, runs + 1
     finally:
         ends.set()
         for t in threads:
@@ -146,6 +147,21 @@ def test_what_a_killed_server_leaves_is_sound(start, tmp_path, seed):
 def test_an_empty_store_is_sound(start, tmp_path):
     start("--data", str(tmp_path / "data")).stop()
     assert "all is well" in run("verify", "--data", str(tmp_path / "data")).stdout
+
+
+def test_a_restored_backup_and_its_new_epoch_are_sound(start, copy, tmp_path):
+    restored = str(tmp_path / "restored")
+    run("backup", restored, "--data", str(copy))
+    run("verify", "--data", restored)
+    server = start(*FAST, "--data", restored)
+    with server.client() as client:
+        wait_for(client, place(client)["orderId"], "SHIPPED")
+    server.stop()
+    run("verify", "--data", restored)
+    assert "nothing was wrong" in run("rebuild", "--data", restored).stdout
+    run("verify", "--data", restored)
+    with start("--data", restored).client() as client:
+        place(client)
 
 
 # ---- damage
@@ -209,7 +225,7 @@ def test_no_flipped_byte_makes_it_crash_or_hang(copy, stopped):
     assert (copy / "data.mdb").read_bytes() == (stopped / "data.mdb").read_bytes()
 
 
-def test_it_changes_nothing_and_needs_no_right_to_write(copy, stopped):
+def test_it_changes_nothing(copy, stopped):
     run("verify", "--data", str(copy))
     assert (copy / "data.mdb").read_bytes() == (stopped / "data.mdb").read_bytes()
 
@@ -271,7 +287,12 @@ def test_a_terminal_gets_a_bar(copy):
                           stderr=theirs, stdin=subprocess.DEVNULL, timeout=SECONDS,
                           env=clean_environment())
     os.close(theirs)
-    shown = os.read(ours, 65536)
+    shown = b""
+    try:
+        while piece := os.read(ours, 65536):
+            shown += piece
+    except OSError:  # the end, where nobody has the other side any more
+        pass
     os.close(ours)
     assert done.returncode == 0
     assert b"[" in shown and shown.endswith(b"\r\x1b[K"), shown
