@@ -29,7 +29,7 @@ _Static_assert(sizeof(((struct payload *)0)->message_position) == sizeof(int64_t
 
 /* ---- encoding -------------------------------------------------------------------------------- */
 
-static size_t event_room(const struct event *e)
+size_t event_encoded_max(const struct event *e)
 {
     const struct payload *p = &e->p;
     size_t n = EVENT_FIXED_ROOM;
@@ -164,7 +164,7 @@ static uint8_t *put_value(uint8_t *at, const struct payload *p, enum field field
 void event_encode(const struct event *e, struct buf *out)
 {
     const struct event_info *info = &event_infos[e->type];
-    size_t room = event_room(e);
+    size_t room = event_encoded_max(e);
     uint8_t *start = (uint8_t *)buf_reserve(out, room), *at = start, *n_fields;
     unsigned flags =
         (uuid_is_nil(e->cause.u) ? 0u : EVENT_FLAG_CAUSE) | (e->user_id.n ? EVENT_FLAG_USER : 0u) |

@@ -3,21 +3,25 @@
 #include "orderly/base/buf.h"
 #include "orderly/base/mem.h"
 
+#define ROW_STACK 4096 /* rows that may be larger are made on the heap */
+
 /* The translator: the one place that says which domain event is which integration message. */
 static struct str message_topic_of(enum event_type type)
 {
     return event_infos[type].topic;
 }
 
-/* Room for the arrays that decoding makes, beside the message itself. */
-static struct message *message_create(size_t arrays)
+/* One piece of memory: the message, then room for the arrays that decoding makes, then the row. */
+static struct message *message_create(size_t arrays, struct str row)
 {
-    struct message *m = mem_alloc(sizeof(*m) + arrays);
+    struct message *m = mem_alloc(sizeof(*m) + arrays + row.n);
+    char *copy = (char *)(m + 1) + arrays;
 
     m->refs = 1;
     m->appended_us = 0;
-    m->memory = (struct buf){ 0 };
     arena_init(&m->arena, arrays ? m + 1 : NULL, arrays);
+    memcpy(copy, row.p, row.n);
+    m->row = (struct str){ copy, row.n };
     return m;
 }
 
@@ -32,13 +36,18 @@ static size_t message_arrays_size(const struct payload *p)
 
 struct message *message_of_event(const struct event *e)
 {
-    struct message *m = message_create(message_arrays_size(&e->p));
+    char stack[ROW_STACK];
+    bool is_small = event_encoded_max(e) <= sizeof(stack);
+    struct buf row =
+        is_small ? (struct buf){ .p = stack, .cap = sizeof(stack) } : (struct buf){ 0 };
+    struct message *m;
+    enum err err;
 
-    event_encode(e, &m->memory);
-    m->row = buf_str(&m->memory);
-
-    enum err err = event_decode(m->row, e->position, &m->event, &m->arena);
-
+    event_encode(e, &row);
+    m = message_create(message_arrays_size(&e->p), buf_str(&row));
+    if (!is_small)
+        buf_deinit(&row);
+    err = event_decode(m->row, e->position, &m->event, &m->arena);
     ENSURE(err == ERR_OK); /* what we encode, we can read */
     m->topic = message_topic_of(e->type);
     return m;
@@ -46,12 +55,9 @@ struct message *message_of_event(const struct event *e)
 
 enum err message_of_row(struct str row, uint64_t position, struct message **out)
 {
-    struct message *m = message_create(0);
-    enum err err;
+    struct message *m = message_create(0, row);
+    enum err err = event_decode(m->row, position, &m->event, &m->arena);
 
-    buf_add_str(&m->memory, row);
-    m->row = buf_str(&m->memory);
-    err = event_decode(m->row, position, &m->event, &m->arena);
     if (err != ERR_OK) {
         message_unref(m);
         return err;
@@ -67,6 +73,5 @@ void message_unref(struct message *m)
     if (--m->refs > 0)
         return;
     arena_deinit(&m->arena);
-    buf_deinit(&m->memory);
     mem_free(m);
 }

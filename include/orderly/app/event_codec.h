@@ -15,6 +15,8 @@
 
 /* Appends the event's row to out. Everything but the position is written. */
 void event_encode(const struct event *e, struct buf *out);
+/* At most so many bytes; where out has room for them it is not enlarged. */
+size_t event_encoded_max(const struct event *e);
 
 /* Reads a row, lifted to the payload version of today. out: strings are views into the row, arrays
  * and the address are in the arena; both must outlive it.

@@ -14,9 +14,8 @@ struct message {
     /* The event; its views point into row and into the message's own memory. messageId = event.id,
      * topic, timestamp = occurred_at_ms, payload = p, correlationId = lane, position. */
     struct event event;
-    struct str topic; /* n == 0: an internal event that is not published */
-    struct str row;   /* the encoded event, in memory */
-    struct buf memory;
+    struct str topic;    /* n == 0: an internal event that is not published */
+    struct str row;      /* the encoded event, behind the message */
     int64_t appended_us; /* monotonic time when it was handed to the log; 0: read from the log */
     struct arena arena;
 };
