@@ -5,7 +5,9 @@
  * Within a lane, everything up to and including the last message that a subscription already
  * handled with something durable counts as handled: an event that names the subscription and the
  * message as its cause, an `ignored` row, or a shipment that is confirmed. The rest is delivered
- * again. */
+ * again.
+ *
+ * First of all it is looked whether the last events' rows are where they should be (recent_check.h). */
 #include "app_private.h"
 #include "orderly/app/dead_letters.h"
 #include "orderly/app/event_codec.h"
@@ -14,6 +16,7 @@
 #include "orderly/app/snapshot_codec.h"
 #include "orderly/base/bytes.h"
 #include "orderly/base/mem.h"
+#include "recent_check.h"
 
 /* How far a subscription has come in a lane. */
 struct handled {
@@ -388,6 +391,8 @@ static void startup_run(struct store_read *r, const struct store_view *v)
     struct startup *s = container_of(r, struct startup, read);
     enum err err = startup_last_event(s, v);
 
+    if (err == ERR_OK)
+        err = recent_check(v, s->last_position);
     if (err == ERR_OK)
         err = startup_each(s, v, DB_CURSORS, STR_NONE, startup_cursor);
     if (err == ERR_OK)
