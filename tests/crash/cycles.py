@@ -39,7 +39,7 @@ import powercut  # noqa: E402
 import shim  # noqa: E402
 from books import Audit, Book, Wrong, await_rest  # noqa: E402
 from load import Load  # noqa: E402
-from server import ROOT, DidNotStart, Server, has_command, verify  # noqa: E402
+from server import ROOT, DidNotStart, Server, verify  # noqa: E402
 
 SHARE = {"instant": 35, "fsync": 25, "write": 15, "power": 15, "start": 10}
 CONNECTIONS, CLIENTS = 8, 64
@@ -239,7 +239,7 @@ class Cycles:
         if self.outside:
             self.outside.end()
         self.server.stop()
-        self.verified = verify(self.server.data) if has_command("verify") else ""
+        self.verified = verify(self.server.data)
 
     def say(self, text):
         if sys.stderr.isatty():
@@ -266,8 +266,7 @@ class Cycles:
             ("cancelled", f"{self.book.cancelled} acknowledged"),
             ("events", f"{self.audit.position}, dense; {size / 1e6:.0f} MB on disk"),
             ("outside ledger", f"{self.charged} charged, {self.refunded} refunded"),
-            ("orderly verify", self.verified.strip().splitlines()[-1] if self.verified else
-             "not in this build"),
+            ("orderly verify", self.verified.strip().splitlines()[-1]),
             ("lost / charged twice / units missing / unsettled", "0 / 0 / 0 / 0"),
             ("seconds", f"{seconds:.0f}"),
         ]

@@ -128,12 +128,6 @@ class Server:
         return lines[-1] if lines else ""
 
 
-def has_command(name):
-    """True if this build of the program knows the command."""
-    text = subprocess.run([BINARY, "help"], capture_output=True, text=True, check=False).stdout
-    return any(line.split()[:1] == [name] for line in text.splitlines())
-
-
 def verify(data):
     """`orderly verify` on a directory; what it said. Asserts that all is well."""
     done = subprocess.run([BINARY, "verify", "--data", str(data)], capture_output=True, text=True,

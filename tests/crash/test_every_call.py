@@ -14,14 +14,13 @@ import pytest
 
 import powercut
 import shim
-from server import QUICK, DidNotStart, Server, has_command, verify
+from server import QUICK, DidNotStart, Server, verify
 from story import Gone, Story
 
 IS_FULL = os.environ.get("ORDERLY_CRASH") == "full"
 EX_IOERR = 74
 AT_ONCE = 8
 STRIDE = 1 if IS_FULL else 5
-HAS_VERIFY = has_command("verify")
 NTH_MAX = 400  # far more than there are; a story that never ends is a fault
 
 
@@ -62,8 +61,7 @@ def tell_again(server, story):
         story.tell(client)
         story.check(client)
     server.stop()
-    if HAS_VERIFY:
-        verify(server.data)
+    verify(server.data)
 
 
 def check_outcome(server, outcome, action, error):

@@ -15,7 +15,7 @@ import powercut
 import shim
 from books import Audit, Book, Wrong, await_rest
 from load import Load
-from server import QUICK, ROOT, DidNotStart, Server
+from server import QUICK, ROOT, DidNotStart, Server, verify
 
 IS_FULL = os.environ.get("ORDERLY_CRASH") == "full"
 REST_SECONDS = 10
@@ -66,6 +66,7 @@ def test_a_disk_that_is_full_for_a_while_is_waited_out(tmp_path):
             audit.read(client)
         audit.compare(server, book)
         server.stop()
+        verify(server.data)
     finally:
         server.close()
 
@@ -98,6 +99,7 @@ def look(server, book):
             audit.read(client)
         audit.compare(server, Book(book.chance))
         server.stop()
+        verify(server.data)
         return "agrees with its events"
     except DidNotStart as e:
         code = e.code
