@@ -28,6 +28,8 @@ static bool reply_is_stored(enum reply_code code)
 {
     int status = reply_status(code);
 
+    if (code == REPLY_RETRY_RUNNING)
+        return false; /* of the moment, and asks to come again */
     return (status >= 200 && status < 300) || status == 404 || status == 409;
 }
 

@@ -38,9 +38,11 @@ static void letter_hold_start(struct dead_letter_command *dc, turn_cb granted)
 void dead_letter_command_leave(struct dead_letter_command *dc)
 {
     struct letter_hold *hold = dc->hold;
+    bool is_last = list_is_empty(&hold->turn.waiting);
 
+    /* Who gets it next may leave it inside this call, and take the hold along. */
     turn_give(&hold->turn, &dc->hold_wait);
-    if (!turn_is_idle(&hold->turn))
+    if (!is_last)
         return;
     map_remove(&dc->receive.command.app->letters, &hold->node);
     mem_free(hold);

@@ -52,8 +52,12 @@ static void park(struct app_fixture *f, unsigned n)
 
 static enum reply_code retry_many(struct app_fixture *f, struct bulk_retry b)
 {
+    struct command keyed = b.command;
+
     b.command = app_fixture_command(f);
     b.command.user_id = STR("operator-1");
+    b.command.has_key = keyed.has_key;
+    b.command.key = keyed.key;
     if (!b.per_second)
         b.per_second = BULK_PER_SECOND_DEFAULT;
     if (!b.filter.states)
@@ -164,6 +168,20 @@ static void one_run_at_a_time_and_then_the_next(void **state)
     assert_int_equal(retry_many(f, (struct bulk_retry){ .per_second = 1 }), REPLY_OK);
 }
 
+/* It was asked to come again, so it may come with the same key. */
+static void a_run_that_had_to_wait_for_another_keeps_its_key(void **state)
+{
+    struct app_fixture *f = *state;
+    struct bulk_retry keyed = { .command.has_key = true, .command.key.b = { 1 }, .per_second = 1 };
+
+    park(f, 2);
+    assert_int_equal(retry_many(f, (struct bulk_retry){ .per_second = 1 }), REPLY_OK);
+    assert_int_equal(retry_many(f, keyed), REPLY_RETRY_RUNNING);
+    app_fixture_pass_ms(f, 5000);
+    assert_int_equal(retry_many(f, keyed), REPLY_OK);
+    assert_int_equal(f->answer.status, 200);
+}
+
 static void what_fails_again_is_left_for_the_next_run(void **state)
 {
     struct app_fixture *f = *state;
@@ -252,6 +270,7 @@ int main(void)
         T(the_pace_is_no_debt),
         T(a_fast_run_takes_more_than_one_page),
         T(one_run_at_a_time_and_then_the_next),
+        T(a_run_that_had_to_wait_for_another_keeps_its_key),
         T(what_fails_again_is_left_for_the_next_run),
         T(a_crash_ends_the_run_and_the_rest_is_open_as_before),
         T(a_letter_that_a_full_store_refused_is_tried_again),

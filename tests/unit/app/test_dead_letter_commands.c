@@ -203,6 +203,31 @@ static void two_retries_at_once_are_one(void **state)
     arena_deinit(&second);
 }
 
+/* The store takes no read when the second one's turn comes: it leaves while it is let in. */
+static void a_retry_that_waited_in_vain_leaves_nothing_behind(void **state)
+{
+    struct app_fixture *f = *state;
+    struct dead_letter_id id = a_parked_order(f);
+    struct dead_letter_command a = { .receive.command = app_fixture_command(f), .id = id };
+    struct dead_letter_command b = { .receive.command = app_fixture_command(f), .id = id };
+    struct arena second;
+
+    arena_init(&second, NULL, 0);
+    b.receive.command.arena = &second;
+    dead_letter_command_start(&a);
+    dead_letter_command_start(&b);
+    assert_int_equal(store_virtual_run_reads(&f->store, 1), 1);
+    assert_true(store_virtual_run(&f->store, 1000) > 0);
+    f->store.n_reads += STORE_READS_WAITING_MAX;
+    (void)manual_scheduler_run_turn(&f->ms);
+    f->store.n_reads -= STORE_READS_WAITING_MAX;
+    app_fixture_settle(f);
+    assert_int_equal(a.receive.command.answer.status, 200);
+    assert_int_equal(b.receive.command.answer.status, 503);
+    assert_int_equal(retry_letter(f, id, NULL), REPLY_OK);
+    arena_deinit(&second);
+}
+
 static void commands_that_hold_already_change_nothing_and_others_are_refused(void **state)
 {
     struct app_fixture *f = *state;
@@ -564,6 +589,7 @@ int main(void)
         cmocka_unit_test(a_retried_message_that_was_handled_stays_so_after_a_crash),
         T(what_is_queued_behind_a_parked_message_comes_after_it),
         T(two_retries_at_once_are_one),
+        T(a_retry_that_waited_in_vain_leaves_nothing_behind),
         T(commands_that_hold_already_change_nothing_and_others_are_refused),
         T(a_full_store_answers_so_and_the_letter_stays),
         cmocka_unit_test(a_discarded_message_is_left_out_after_a_crash_at_any_commit),
