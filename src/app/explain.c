@@ -178,11 +178,11 @@ static enum err explain_read_letters(struct explain_work *w, const struct store_
             w->e.letters_cut = true;
             break;
         }
-        if (err == ERR_OK)
-            err =
-                store_get(v, DB_DEAD_LETTERS, (struct str){ key + LANE_KEY, 16 }, &w->arena, &row);
-        if (err == ERR_NOT_FOUND)
+        if (err != ERR_OK)
             break;
+        err = store_get(v, DB_DEAD_LETTERS, (struct str){ key + LANE_KEY, 16 }, &w->arena, &row);
+        if (err == ERR_NOT_FOUND)
+            store_contradicts(v, DB_DEAD_LETTERS_BY_LANE);
         if (err == ERR_OK)
             err = dead_letter_decode(row, d);
         if (err != ERR_OK)
