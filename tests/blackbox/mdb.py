@@ -17,7 +17,8 @@ class Mdb:
         self.rows = {}
         newest = max((0, 1), key=lambda n: struct.unpack_from("<Q", self.data,
                                                                n * PAGE + 16 + 128)[0])
-        root, = struct.unpack_from("<Q", self.data, newest * PAGE + 16 + 24 + 48 + 40)
+        self.newest_meta = newest * PAGE
+        root, = struct.unpack_from("<Q", self.data, self.newest_meta + 16 + 24 + 48 + 40)
         for row in self._walk(root, "names"):
             root, = struct.unpack_from("<Q", row.value, 40)
             self.rows[row.key.decode()] = list(self._walk(root, row.key.decode()))

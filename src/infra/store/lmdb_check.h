@@ -12,7 +12,7 @@ struct lmdb_look *lmdb_look_of_env(const struct lmdb_env *db);
 /* lmdb_walk.c: of an environment whose databases are open. */
 MUST_CHECK enum err lmdb_walk_env(const struct lmdb_env *db, struct lmdb_walk *walk);
 
-/* lmdb_walk.c: LMDB's list of free pages. Returns its code. */
+/* lmdb_free.c: LMDB's list of free pages. Returns its code. */
 MUST_CHECK int lmdb_walk_free(const struct lmdb_env *db, bool *is_sound);
 
 /* Is this a store that this program can open? Takes little time, except where the file is shorter

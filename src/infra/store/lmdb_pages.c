@@ -215,6 +215,17 @@ bool lmdb_map_find(struct lmdb_map *m, MDB_env *env, MDB_val record)
            u16_at(m->base + PAGE_FLAGS) == PAGE_META && u32_at(m->base + PAGE_HEAD) == META_MAGIC;
 }
 
+bool lmdb_record_pages(MDB_val record, size_t page_size, uint64_t out[2])
+{
+    const char *at = record.mv_data;
+
+    if (record.mv_size != RECORD_LEN)
+        return false;
+    out[0] = u64_at(at - (uintptr_t)at % page_size);
+    out[1] = u64_at(at + RECORD_ROOT);
+    return true;
+}
+
 /* The page of names that was read by LMDB itself. */
 static int tree_check_names(struct lmdb_tree *t, MDB_val record)
 {

@@ -53,6 +53,9 @@ struct lmdb_tree {
  * in it. False: it can't be told. */
 MUST_CHECK bool lmdb_map_find(struct lmdb_map *m, MDB_env *env, MDB_val record);
 
+/* The page that holds the record, and the root that it names (UINT64_MAX: none). */
+MUST_CHECK bool lmdb_record_pages(MDB_val record, size_t page_size, uint64_t out[2]);
+
 /* By its record, where the main database holds it. */
 MUST_CHECK int lmdb_tree_init(struct lmdb_tree *t, const struct lmdb_map *map, MDB_val record);
 

@@ -340,53 +340,6 @@ static int walk_db(struct walker *w, enum store_db db)
 
 /* ---- free pages ----------------------------------------------------------------- */
 
-/* LMDB's own list of pages to use again, in lists of descending numbers. One that is wrong would let
- * it write over what is in use. */
-static bool are_free_pages(const struct lmdb_env *db, MDB_val v)
-{
-    const char *at = v.mv_data;
-    MDB_envinfo info;
-    size_t before = SIZE_MAX;
-    size_t n = 0;
-
-    (void)mdb_env_info(db->env, &info);
-    if (v.mv_size < sizeof(n))
-        return false;
-    memcpy(&n, at, sizeof(n));
-    if (n > v.mv_size / sizeof(n) - 1)
-        return false;
-    for (size_t i = 1; i <= n; i++) {
-        size_t page;
-
-        memcpy(&page, at + i * sizeof(page), sizeof(page));
-        if (page < 2 || page > info.me_last_pgno || page >= before)
-            return false;
-        before = page;
-    }
-    return true;
-}
-
-int lmdb_walk_free(const struct lmdb_env *db, bool *is_sound)
-{
-    MDB_cursor *cursor;
-    MDB_txn *txn;
-    MDB_val k;
-    MDB_val v;
-    int rc = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
-
-    *is_sound = true;
-    if (rc != 0)
-        return rc;
-    rc = mdb_cursor_open(txn, 0, &cursor);
-    if (rc == 0) {
-        while (*is_sound && (rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0)
-            *is_sound = are_free_pages(db, v);
-        mdb_cursor_close(cursor);
-    }
-    mdb_txn_abort(txn);
-    return rc == MDB_NOTFOUND ? 0 : rc;
-}
-
 static int walk_free(struct walker *w)
 {
     bool is_sound;
