@@ -1,4 +1,4 @@
-"""A store with a history, made once by bench_history and kept for the next time."""
+"""A store with a history, made once by bench_history, checked by verify, and kept for the next time."""
 
 import contextlib
 import shutil
@@ -27,7 +27,7 @@ def directory(args):
     if not path.exists():
         _make(args, path)
     size = sum(file.stat().st_size for file in path.iterdir())
-    print(f"history   {path.relative_to(harness.ROOT)}, {args.events:,} events, {size / 2**30:.1f} GiB")
+    print(f"history   {path}, {args.events:,} events, {size / 2**30:.1f} GiB")
     return path
 
 
@@ -43,6 +43,11 @@ def _make(args, path):
                                str(half_made / "store"), "--events", str(args.events)])
         if done.returncode != 0:
             raise harness.WrongResult(f"bench_history ended with status {done.returncode}")
+        print("checking it")
+        done = subprocess.run([str(harness.program_path(args.build, "orderly")), "verify",
+                               "--data", str(half_made / "store")], stdout=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            raise harness.WrongResult(f"the history is not what its events say:\n{done.stdout}")
         (half_made / "store").rename(path)
     finally:
         shutil.rmtree(half_made, ignore_errors=True)
