@@ -2,7 +2,8 @@
  *
  *     scan (how many, and which come first) -> answer -> page of ids -> one retry each, paced -> …
  *
- * The answer comes when the letters are counted; the retries follow on timers, each the very command
+ * The answer comes when the letters are counted, and durably where it has a key; then the retries
+ * follow, if that went well, on timers, each the very command
  * of a single letter, at most per_second in a second and BULK_IN_HAND_MAX at a time. They end at the
  * last letter that was counted: what fails again meanwhile is a new letter and is left alone. There
  * is one such run at a time, in memory only: what a crash or a shutdown leaves undone is open as
@@ -212,10 +213,16 @@ void bulk_deinit(struct bulk_run *run)
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-static void bulk_give_up(struct bulk_retry *b)
+/* The answer is given now. Only one that says so begins the run. */
+static void bulk_answered(struct command *c)
 {
-    if (!b->is_dry_run)
-        b->command.app->bulk.is_running = false;
+    struct bulk_retry *b = container_of(c, struct bulk_retry, command);
+
+    if (c->answer.status == 200 && b->scan.n > 0)
+        bulk_begin(b);
+    else
+        c->app->bulk.is_running = false;
+    b->told(c); /* last: b may be gone from here on */
 }
 
 static void bulk_scan_run(struct store_read *read, const struct store_view *v)
@@ -233,7 +240,6 @@ static void bulk_on_scanned(struct store_read *read)
     struct reply r = { .code = REPLY_OK, .bulk = b };
 
     if (b->read_err != ERR_OK) {
-        bulk_give_up(b);
         command_refuse(&b->command, b->read_err);
         return;
     }
@@ -241,10 +247,6 @@ static void bulk_on_scanned(struct store_read *read)
         bulk_scan_start(b);
         return;
     }
-    if (!b->is_dry_run && b->scan.n > 0)
-        bulk_begin(b);
-    else
-        bulk_give_up(b);
     command_reply(&b->command, &r);
 }
 
@@ -254,10 +256,8 @@ static void bulk_scan_start(struct bulk_retry *b)
 
     b->read = (struct store_read){ .run = bulk_scan_run, .done = bulk_on_scanned };
     err = store_read_start(b->command.app->store, &b->read);
-    if (err != ERR_OK) {
-        bulk_give_up(b);
+    if (err != ERR_OK)
         command_refuse(&b->command, err);
-    }
 }
 
 static void bulk_run_command(struct command *c)
@@ -269,8 +269,11 @@ static void bulk_run_command(struct command *c)
         command_reply(c, &r);
         return;
     }
-    if (!b->is_dry_run)
+    if (!b->is_dry_run) {
         c->app->bulk.is_running = true;
+        b->told = c->done;
+        c->done = bulk_answered;
+    }
     b->scan = (struct dead_letter_scan){
         .filter = b->filter,
         .ids = arena_alloc(c->arena, BULK_SHOWN_MAX * sizeof(struct dead_letter_id)),

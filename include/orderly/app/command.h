@@ -249,6 +249,7 @@ struct bulk_retry {
     /* App only. */
     struct store_read read;
     enum err read_err;
+    void (*told)(struct command *c); /* the command's own done */
 };
 struct change_settings {
     struct command command;

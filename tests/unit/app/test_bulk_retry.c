@@ -182,6 +182,22 @@ static void a_run_that_had_to_wait_for_another_keeps_its_key(void **state)
     assert_int_equal(f->answer.status, 200);
 }
 
+/* Who is told that nothing was changed finds nothing changed. */
+static void a_run_whose_answer_can_t_be_kept_does_not_begin(void **state)
+{
+    struct app_fixture *f = *state;
+    struct bulk_retry keyed = { .command.has_key = true, .command.key.b = { 1 } };
+
+    park(f, 2);
+    store_virtual_fail_write(&f->store, 1, ERR_FULL);
+    assert_int_equal(retry_many(f, keyed), REPLY_DISK_FULL);
+    app_fixture_pass_ms(f, 10000);
+    assert_int_equal(n_retried(f), 0);
+    assert_int_equal(retry_many(f, keyed), REPLY_OK);
+    app_fixture_pass_ms(f, 5000);
+    assert_int_equal(n_retried(f), 2);
+}
+
 static void what_fails_again_is_left_for_the_next_run(void **state)
 {
     struct app_fixture *f = *state;
@@ -271,6 +287,7 @@ int main(void)
         T(a_fast_run_takes_more_than_one_page),
         T(one_run_at_a_time_and_then_the_next),
         T(a_run_that_had_to_wait_for_another_keeps_its_key),
+        T(a_run_whose_answer_can_t_be_kept_does_not_begin),
         T(what_fails_again_is_left_for_the_next_run),
         T(a_crash_ends_the_run_and_the_rest_is_open_as_before),
         T(a_letter_that_a_full_store_refused_is_tried_again),
