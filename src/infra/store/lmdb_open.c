@@ -191,8 +191,10 @@ static int take_over(struct lmdb_engine *le, struct lmdb_report *report)
     }
     lmdb_sync_begin();
     rc = mdb_txn_commit(txn);
-    if (rc == 0)
-        le->sees_syncs = lmdb_sync_count() > 0;
+    le->sees_syncs = lmdb_sync_count() > 0;
+    /* As in a server's life: what the disk has is not known. */
+    if (rc != 0 && le->sees_syncs)
+        (void)!store_dir_mark(&le->dir, mdb_strerror(rc));
     return rc;
 }
 
@@ -239,15 +241,60 @@ static void on_assert(MDB_env *env, const char *what)
     lmdb_broken(mdb_env_get_userctx(env), what);
 }
 
+static int open_files(struct lmdb_engine *le, const struct lmdb_config *config)
+{
+    int rc = config->is_reader ? 0 : store_dir_reserve(&le->dir, STORE_FILE_LMDB_LOCK, LOCK_BYTES);
+
+    return rc == 0 ? lmdb_env_open(&le->db, le->dir.path, config->is_reader ? MDB_RDONLY : 0,
+                                   config->map_bytes)
+                   : rc;
+}
+
+/* LMDB goes by the transaction that its lock file names, as long as anybody holds that file. Where
+ * another data file has come into its place meanwhile, that names the wrong one of the two meta
+ * pages, and the last commit is gone without a word. Nobody else writes, so the two must agree; a
+ * write transaction first, which mends the number after a server that was killed. */
+static int check_lock(const struct lmdb_env *db, bool *is_ours)
+{
+    MDB_envinfo info;
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(db->env, NULL, 0, &txn);
+
+    if (rc != 0)
+        return rc;
+    mdb_txn_abort(txn);
+    rc = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
+    if (rc != 0)
+        return rc;
+    (void)mdb_env_info(db->env, &info);
+    *is_ours = mdb_txn_id(txn) == info.me_last_txnid;
+    mdb_txn_abort(txn);
+    return 0;
+}
+
+/* Whoever holds a lock file of another data file looks at that one, and is no concern of ours. */
+static int open_ours(struct lmdb_engine *le, const struct lmdb_config *config)
+{
+    bool is_ours = true;
+    int rc = open_files(le, config);
+
+    if (rc != 0 || config->is_reader)
+        return rc;
+    rc = check_lock(&le->db, &is_ours);
+    if (rc != 0 || is_ours)
+        return rc;
+    lmdb_env_close(&le->db);
+    if (store_dir_remove(&le->dir, STORE_FILE_LMDB_LOCK) != ERR_OK)
+        return errno;
+    return open_files(le, config);
+}
+
 static enum err open_env(struct lmdb_engine *le, const struct lmdb_config *config,
                          struct lmdb_report *report)
 {
     MDB_envinfo info;
-    int rc = config->is_reader ? 0 : store_dir_reserve(&le->dir, STORE_FILE_LMDB_LOCK, LOCK_BYTES);
+    int rc = open_ours(le, config);
 
-    if (rc == 0)
-        rc = lmdb_env_open(&le->db, le->dir.path, config->is_reader ? MDB_RDONLY : 0,
-                           config->map_bytes);
     if (rc != 0)
         return say(le, report, "can't be opened", rc);
     (void)mdb_env_set_userctx(le->db.env, le);

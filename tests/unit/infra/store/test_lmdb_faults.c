@@ -193,6 +193,49 @@ static void fail_every_call(int error, bool is_torn)
     assert_true(nth > 4 * 3); /* pages, fsync, meta page of four commits */
 }
 
+/* A start writes, too, and what it can't sync is as uncertain. */
+static void failed_sync_of_a_start__is_checked_by_the_next(void **state)
+{
+    unsigned n_failed = 0;
+    struct lmdb_store s;
+    enum err status;
+
+    (void)state;
+    lmdb_store_init(&s);
+    lmdb_store_must_open(&s);
+    assert_int_equal(lmdb_store_write(&s, 1, 20, 5, &status), 20);
+    lmdb_store_close(&s);
+    for (unsigned nth = 1;; nth++) {
+        enum call failed;
+        enum err err;
+
+        disk_breaks_at(nth, EIO, false);
+        err = lmdb_store_open(&s);
+        failed = disk.failed;
+        if (!disk.has_failed) {
+            assert_int_equal(err, ERR_OK);
+            break;
+        }
+        disk_is_well();
+        if (err == ERR_OK) { /* a file for people */
+            lmdb_store_close(&s);
+        } else if (failed == CALL_PAGES) {
+            assert_false(is_marked(&s));
+        } else {
+            n_failed++;
+            assert_int_equal(err, ERR_IO);
+            assert_true(is_marked(&s));
+            lmdb_store_must_open(&s);
+            assert_says(s.report.note, "was copied and verified");
+            lmdb_store_close(&s);
+        }
+    }
+    disk_is_well();
+    assert_int_equal(n_failed, 2);
+    assert_holds(&s, 20);
+    lmdb_store_deinit(&s);
+}
+
 static void every_call__may_fail_with_an_error_of_the_disk(void **state)
 {
     (void)state;
@@ -375,6 +418,7 @@ static void full_disk__is_waited_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(failed_sync_of_a_start__is_checked_by_the_next),
         cmocka_unit_test(every_call__may_fail_with_an_error_of_the_disk),
         cmocka_unit_test(every_call__may_say_that_the_disk_is_full),
         cmocka_unit_test(every_call__may_say_that_the_quota_is_used_up),

@@ -8,6 +8,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,6 +34,7 @@ static pid_t start_reader(struct lmdb_store *s, unsigned n, unsigned *taken)
         unsigned got = 0;
         void *txn;
 
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* also where the test fails */
         (void)close(pipes[0]);
         if (lmdb_store_open(&reader) != ERR_OK)
             _exit(1);
@@ -132,9 +135,54 @@ static void killed_reader__does_not_let_the_file_grow_for_ever(void **state)
     lmdb_store_deinit(&s);
 }
 
+/* A data file takes the place of one that somebody still looks at, as a restored one does: the lock
+ * file that he holds names a transaction of the other. */
+static void take_place(unsigned n_old, unsigned n_new)
+{
+    char from[600], to[600];
+    struct lmdb_state state;
+    struct lmdb_store old, new;
+    enum err status;
+    unsigned taken;
+    pid_t pid;
+
+    open_empty(&old);
+    assert_int_equal(lmdb_store_write(&old, 1, n_old, 1, &status), n_old);
+    open_empty(&new);
+    assert_int_equal(lmdb_store_write(&new, 1, n_new, 1, &status), n_new);
+    lmdb_store_close(&new);
+    lmdb_store_close(&old);
+    pid = start_reader(&old, 1, &taken);
+    assert_int_equal(taken, 1);
+    (void)snprintf(from, sizeof(from), "%s/data.mdb", new.dir.path);
+    (void)snprintf(to, sizeof(to), "%s/data.mdb", old.dir.path);
+    assert_int_equal(rename(from, to), 0);
+
+    for (unsigned n = n_new; n < n_new + 3; n++) {
+        lmdb_store_must_open(&old);
+        lmdb_engine_state(old.engine, &state);
+        assert_int_equal(state.last_position, n);
+        lmdb_store_must_have(&old, n);
+        lmdb_store_must_be_sound(&old);
+        assert_int_equal(lmdb_store_write(&old, n + 1, n + 1, 1, &status), 1);
+        lmdb_store_close(&old);
+    }
+    kill_reader(pid);
+    lmdb_store_deinit(&old);
+    lmdb_store_deinit(&new);
+}
+
+static void lock_of_another_data_file__loses_no_commit(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) /* of the two meta pages either may be the newer one */
+        take_place(20 + i % 2, 10 + i / 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lock_of_another_data_file__loses_no_commit),
         cmocka_unit_test(server__has_places_of_its_own),
         cmocka_unit_test(killed_reader__does_not_let_the_file_grow_for_ever),
     };
