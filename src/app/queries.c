@@ -78,6 +78,8 @@ static enum err order_walk_next(struct order_walk *w, bool is_first, const struc
 
 static bool summary_fits(const struct order_summary *s, const struct order_query *q)
 {
+    if (q->placed_upto && s->placed_position > q->placed_upto)
+        return false;
     if (q->status != ORDER_NONE && s->status != q->status)
         return false;
     if (q->customer_id.t.n && !text_id_eq(&s->customer_id.t, &q->customer_id.t))

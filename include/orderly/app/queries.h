@@ -28,6 +28,7 @@ struct order_query {
     bool has_after;                 /* go on behind this one (the last seen) … */
     struct order_id after;
     int64_t after_since_ms; /* … whose `since` was this (has_unsettled_before) */
+    uint64_t placed_upto;   /* only those placed at this position or before; 0: any */
     unsigned limit;         /* 1..QUERY_LIMIT_MAX */
 };
 struct order_page {

@@ -258,6 +258,8 @@ void orders_list(struct call *c)
             call_fault(&in, "unsettledFor",
                        "must be a duration of at most ten years such as 15m, 2h or 1d");
     }
+    /* Who finds an order in the list may ask for it: the loop knows it too. */
+    q->placed_upto = app_event_log(c->app)->durable_position;
     q->limit = call_limit(c, &in);
     parse_order_cursor(c, &in, q);
     if (in.n_faults)

@@ -412,38 +412,54 @@ static void lists__know_when_the_log_was_restored(void **state)
     assert_problem(f, 410, "log_restored");
 }
 
-/* The store commits while the list waits to be read; the loop hears of it later. */
+/* The store commits an order while the list waits to be read; the loop hears of it later. */
+static void list_ahead_of_the_loop(struct api_fixture *f, const char *target)
+{
+    struct app_fixture *app = &f->app;
+    char request[120];
+
+    app->is_store_held = true;
+    ask_start(f, "POST", "/orders", "", ORDER_JSON);
+    assert_int_equal(f->status, 0);
+    snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", target);
+    loopback_send(&f->client, str_of(request));
+    loopback_turn(&f->client);
+    assert_true(store_virtual_run(&app->store, 1000) > 0);
+    assert_true(store_virtual_run_reads(&app->store, 1000) > 0);
+    app->is_store_held = false;
+    settle(f);
+    take_answer(f, true);
+    assert_int_equal(f->status, 201);
+    f->status = 0;
+    take_answer(f, true);
+    assert_int_equal(f->status, 200);
+    pass_ms(f, 1000);
+}
+
 static void lists__end_where_a_reader_may_go_on(void **state)
 {
-    static const char *const targets[] = { "/events", "/messages" };
+    static const char *const names[] = { "/events", "/messages" };
     struct api_fixture *f = *state;
 
-    for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
-        struct app_fixture *app = &f->app;
-        uint64_t known = app_event_log(app->app)->durable_position;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         char target[80];
 
-        app->is_store_held = true;
-        f->status = 0;
-        ask_start(f, "POST", "/orders", "", ORDER_JSON);
-        assert_int_equal(f->status, 0);
-        snprintf(target, sizeof(target), "GET %s?after=%llu HTTP/1.1\r\nHost: a\r\n\r\n",
-                 targets[i], (unsigned long long)known);
-        loopback_send(&f->client, str_of(target));
-        loopback_turn(&f->client);
-        assert_true(store_virtual_run(&app->store, 1000) > 0);
-        assert_true(store_virtual_run_reads(&app->store, 1000) > 0);
-        app->is_store_held = false;
-        settle(f);
-        take_answer(f, true);
-        assert_int_equal(f->status, 201);
-        f->status = 0;
-        take_answer(f, true);
-        assert_int_equal(f->status, 200);
+        snprintf(target, sizeof(target), "%s?after=%llu", names[i],
+                 (unsigned long long)app_event_log(f->app.app)->durable_position);
+        list_ahead_of_the_loop(f, target);
         assert_int_equal(count(f, "/data"), 0);
         assert_value(f, "/nextCursor", "null");
-        pass_ms(f, 1000);
     }
+}
+
+static void lists__show_no_order_that_can_not_be_asked_for_yet(void **state)
+{
+    struct api_fixture *f = *state;
+
+    list_ahead_of_the_loop(f, "/orders");
+    assert_int_equal(count(f, "/data"), 0);
+    assert_int_equal(get(f, "/orders"), 200);
+    assert_int_equal(count(f, "/data"), 1);
 }
 
 int main(void)
@@ -462,6 +478,7 @@ int main(void)
         T(lists__refuse_what_is_no_filter),
         T(lists__know_when_the_log_was_restored),
         T(lists__end_where_a_reader_may_go_on),
+        T(lists__show_no_order_that_can_not_be_asked_for_yet),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
