@@ -33,6 +33,7 @@
 #include "orderly/infra/store/lmdb_engine.h"
 #include "orderly/infra/store/memory.h"
 #include "orderly/infra/store/store_thread.h"
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -108,6 +109,17 @@ _Noreturn static void leave_now(struct server *s, int code)
 {
     log_lines_flush_within(&s->log, LOG_AT_EXIT_MS);
     _exit(code);
+}
+
+/* The process ends now: a reader of stderr that has stalled must not keep it. For signal handlers,
+ * too. Up to so many bytes a pipe that can be written takes without waiting. */
+#define LAST_LINE_MAX 2048
+static void write_last(const char *line, size_t n)
+{
+    struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+    if (poll(&out, 1, LOG_AT_EXIT_MS) > 0)
+        (void)!write(STDERR_FILENO, line, n);
 }
 
 /* Wrong from the start: one line for people, no log. */
@@ -260,8 +272,12 @@ static void on_store_fatal(void *ctx, enum err why)
 static void on_store_broken(void *ctx, const char *why)
 {
     const struct server *s = ctx;
+    char line[LAST_LINE_MAX];
+    int n = snprintf(line, sizeof(line),
+                     "orderly: the store in %.1000s is damaged: %s; restore it from a backup\n",
+                     s->options.data, why);
 
-    complain("the store in %s is damaged: %s; restore it from a backup", s->options.data, why);
+    write_last(line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
     _exit(EX_IOERR);
 }
 
@@ -272,7 +288,7 @@ static void on_bus_error(int number)
                                "says, or the disk fails; restore it from a backup\n";
 
     (void)number;
-    (void)!write(STDERR_FILENO, line, sizeof(line) - 1);
+    write_last(line, sizeof(line) - 1);
     _exit(EX_IOERR);
 }
 
@@ -548,6 +564,7 @@ static int run_server(struct server *s, struct str unknown_variables)
         return EX_OSERR;
     }
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a write that fails says more */
     code = open_store(s);
     if (code != 0)
         return code;

@@ -415,3 +415,33 @@ def test_a_copy_that_does_not_verify_is_not_served(kept):
     assert (folder / "data" / "needs-check").exists()  # nor at the start after that
     assert not (folder / "data" / "copy.mdb").exists()
     assert try_store(kept, folder) == "not started"
+
+
+def test_damage_ends_a_server_whose_log_nobody_reads(kept):
+    folder = kept.copy("stalled")
+    row = kept.mdb.rows["ORDERS_BY_CUSTOMER"][5]
+    ends = os.pipe()
+    server = subprocess.Popen([BINARY, "serve", "--listen", "127.0.0.1:0", "--data",
+                               str(folder / "data"), *QUIET], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=ends[1], env=clean_environment())
+    try:
+        port = int(server.stdout.readline().rsplit(b":", 1)[1])
+        os.set_blocking(ends[1], False)
+        try:
+            while True:
+                os.write(ends[1], b".")
+        except BlockingIOError:
+            os.set_blocking(ends[1], True)
+        flip(folder, row.key_at + len(row.key) - 2, 0x04)
+        with pytest.raises((ConnectionError, http.client.HTTPException)):
+            for i in range(4):
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+                connection.request("GET", f"/orders?customerId=customer-{i}&limit=500")
+                connection.getresponse().read()
+        assert server.wait(20) == EX_IOERR
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+        for end in ends:
+            os.close(end)
