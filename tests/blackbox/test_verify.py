@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import threading
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from client import eventually
 from conftest import BINARY, FAST, clean_environment
+from mdb import Mdb
 from shop import (add_product, cancel, checkout, order_body, place, publish, simulate, wait_for,
                   wait_order)
 
@@ -70,6 +72,27 @@ def copy(stopped, tmp_path):
     where = tmp_path / "data"
     shutil.copytree(stopped, where)
     return where
+
+
+def full_pipe():
+    """One that nobody reads, without room for another byte; (read, write)."""
+    ends = os.pipe()
+    os.set_blocking(ends[1], False)
+    for size in (1 << 16, 1):
+        try:
+            while True:
+                os.write(ends[1], b"." * size)
+        except BlockingIOError:
+            pass
+    os.set_blocking(ends[1], True)
+    return ends
+
+
+def places_of(data, pid):
+    """The transactions that LMDB's table of readers says a process looks at."""
+    table = (data / "lock.mdb").read_bytes()
+    slots = (struct.unpack_from("=Qi", table, at) for at in range(0, len(table) - 64, 64))
+    return [txn for txn, who in slots if who == pid and txn != (1 << 64) - 1]
 
 
 # ---- nothing to find
@@ -310,3 +333,39 @@ def test_a_signal_leaves_the_old_store_and_no_rest(copy):
         assert "copy.mdb" not in os.listdir(copy)
         run("verify", "--data", str(copy))
     assert ends <= {0, 143, -15}, ends
+
+
+def test_a_reader_of_its_lines_that_stalls_does_not_hold_pages(copy):
+    with open(copy / "data.mdb", "r+b") as f:
+        for row in Mdb(copy / "data.mdb").rows["ORDERS"]:
+            f.seek(row.value_at + 3)
+            byte = f.read(1)[0]
+            f.seek(row.value_at + 3)
+            f.write(bytes([byte ^ 1]))
+    ends = full_pipe()
+    verify = subprocess.Popen([BINARY, "verify", "--data", str(copy)], stdin=subprocess.DEVNULL,
+                              stdout=ends[1], stderr=subprocess.PIPE, env=clean_environment())
+    os.close(ends[1])
+    try:
+        children = f"/proc/{verify.pid}/task/{verify.pid}/children"
+
+        last = [time.monotonic()]
+
+        def has_looked():
+            with open(children, encoding="ascii") as f:
+                child = f.read().split()
+            if not child or places_of(copy, int(child[0])):
+                last[0] = time.monotonic()
+            assert time.monotonic() - last[0] > 1
+        eventually(has_looked)
+        assert verify.poll() is None
+        text = b""
+        while piece := os.read(ends[0], 1 << 16):
+            text += piece
+        assert verify.wait(SECONDS) == 65
+        assert text.count(b"its sum is wrong") > 1 and b"played again" in text
+    finally:
+        os.close(ends[0])
+        verify.kill()
+        verify.wait()
+        verify.stderr.close()

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -228,6 +229,21 @@ bool operate_flush(struct operate *op)
     }
     op->out.n = 0;
     return op->out_state == OPERATE_OUT_OPEN && !operate_is_stopped();
+}
+
+void operate_flush_ready(struct operate *op)
+{
+    struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
+    size_t n = op->out.n < PIPE_BUF ? op->out.n : PIPE_BUF;
+    ssize_t done;
+
+    if (n == 0 || op->out_state != OPERATE_OUT_OPEN || poll(&out, 1, 0) <= 0)
+        return;
+    done = write(STDOUT_FILENO, op->out.p, n); /* what fails is met by the next flush */
+    if (done <= 0)
+        return;
+    op->out.n -= (size_t)done;
+    memmove(op->out.p, op->out.p + done, op->out.n);
 }
 
 bool operate_flush_full(struct operate *op)

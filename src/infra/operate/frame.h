@@ -102,7 +102,9 @@ void operate_add_text(struct buf *out, struct str text, size_t n_max);
  * has gone, the output failed, or a signal came while it could not be written. Not to be called
  * within a look at the store, as it may take for ever. */
 MUST_CHECK bool operate_flush(struct operate *op);
-/* The same when it is worth a write. */
+/* Writes of it what a reader takes at once, so it may be called within a look. */
+void operate_flush_ready(struct operate *op);
+/* operate_flush when it is worth a write. */
 MUST_CHECK bool operate_flush_full(struct operate *op);
 
 /* A progress bar on stderr, where that is a terminal; about 0: how much is not known. Cheap enough

@@ -19,8 +19,9 @@ static void on_fault(void *ctx, const char *line)
     operate_progress_end(op);
     operate_add_text(&op->out, str_of(line), VERIFY_LINE_MAX);
     buf_add_str(&op->out, STR("\n"));
-    /* At once: the next page may end this process. So few lines find room in any pipe. */
-    (void)!operate_flush(op);
+    /* At once, as the next page may end this process; but a reader that has stalled must not hold
+     * the moment that the store shows us. */
+    operate_flush_ready(op);
 }
 
 static void on_progress(void *ctx, const char *what, uint64_t done, uint64_t about)
@@ -93,6 +94,9 @@ static int verify_run(struct operate *op)
     int code = EX_OK;
 
     operate_progress_end(op);
+    if (err == ERR_IO)
+        operate_complain("%s: can't be read: %s", op->data, lmdb_look_why(look, NULL));
+    lmdb_look_destroy(look); /* before anything is written that may wait for its reader */
     if (err == ERR_OK || err == ERR_DAMAGED)
         say_checked(op, &v, operate_now_us() - started_us);
     if (err == ERR_OK)
@@ -101,9 +105,6 @@ static int verify_run(struct operate *op)
         code = say_damage(op, &v);
     else if (err == ERR_CANCELED)
         code = 128 + operate_signal();
-    else
-        operate_complain("%s: can't be read: %s", op->data, lmdb_look_why(look, NULL));
-    lmdb_look_destroy(look);
     return err == ERR_IO ? EX_IOERR : code;
 }
 
