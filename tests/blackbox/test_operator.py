@@ -299,7 +299,8 @@ def test_a_file_that_is_cut_off_is_65(shop, name, tmp_path):
 def test_what_is_no_store_is_65(tmp_path):
     (tmp_path / "data.mdb").write_bytes(b"no store\n" * 2000)
     done = run("events", "--data", str(tmp_path), code=65)
-    assert re.fullmatch(r"orderly: \S+/data.mdb can't be opened: .+\n", done.err), done.err
+    assert re.fullmatch(r"orderly: \S+/data.mdb is damaged: .+; restore from backup\n",
+                        done.err), done.err
 
 
 def test_a_store_whose_last_write_failed_is_shown_with_a_warning(history, tmp_path):
