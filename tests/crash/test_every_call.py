@@ -20,7 +20,7 @@ from story import Gone, Story
 IS_FULL = os.environ.get("ORDERLY_CRASH") == "full"
 EX_IOERR = 74
 AT_ONCE = 8
-STRIDE = 1 if IS_FULL else 5
+STRIDE = 1 if IS_FULL else 8
 NTH_MAX = 400  # far more than there are; a story that never ends is a fault
 
 
