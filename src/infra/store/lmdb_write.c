@@ -233,18 +233,12 @@ void lmdb_note_sizes(struct lmdb_engine *le)
     atomic_store_explicit(&le->bytes, used, memory_order_relaxed);
 }
 
-enum err lmdb_apply(struct engine *e, const struct list *writes)
+static enum err apply_once(struct lmdb_engine *le, const struct list *writes)
 {
-    struct lmdb_engine *le = lmdb_of(e);
     struct batch_txn b = { .le = le, .tip = le->tip };
     enum err err;
     int rc;
 
-    REQUIRE(!le->is_reader);
-    REQUIRE(!list_is_empty(writes));
-    look_after_readers(le);
-    if (passes_bound(le, writes))
-        return ERR_FULL;
     rc = mdb_txn_begin(le->db.env, NULL, 0, &b.txn);
     if (rc != 0)
         return write_is_lost(le, "beginning a transaction", rc);
@@ -260,6 +254,30 @@ enum err lmdb_apply(struct engine *e, const struct list *writes)
     atomic_store_explicit(&le->events, le->events + b.n_events, memory_order_relaxed);
     lmdb_note_sizes(le);
     return ERR_OK;
+}
+
+/* Before anybody hears that the store is full: is it for a reader who is gone? */
+static bool has_dead_readers(struct lmdb_engine *le)
+{
+    int n_dead = 0;
+
+    return mdb_reader_check(le->db.env, &n_dead) == 0 && n_dead > 0;
+}
+
+enum err lmdb_apply(struct engine *e, const struct list *writes)
+{
+    struct lmdb_engine *le = lmdb_of(e);
+    enum err err;
+
+    REQUIRE(!le->is_reader);
+    REQUIRE(!list_is_empty(writes));
+    look_after_readers(le);
+    if (passes_bound(le, writes))
+        return ERR_FULL;
+    err = apply_once(le, writes);
+    if (err == ERR_FULL && has_dead_readers(le))
+        err = apply_once(le, writes);
+    return err;
 }
 
 /* ---- figures -------------------------------------------------------------------- */

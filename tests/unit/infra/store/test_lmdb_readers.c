@@ -97,13 +97,20 @@ static int64_t now_ms(void)
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-static void write_big(struct lmdb_store *s)
+static enum err try_write_big(struct lmdb_store *s)
 {
     char *big = mem_alloc(BIG);
+    enum err err;
 
     memset(big, 'b', BIG);
-    assert_int_equal(lmdb_store_put(s, DB_CARTS, STR("big"), (struct str){ big, BIG }), ERR_OK);
+    err = lmdb_store_put(s, DB_CARTS, STR("big"), (struct str){ big, BIG });
     mem_free(big);
+    return err;
+}
+
+static void write_big(struct lmdb_store *s)
+{
+    assert_int_equal(try_write_big(s), ERR_OK);
 }
 
 static void killed_reader__does_not_let_the_file_grow_for_ever(void **state)
@@ -134,6 +141,27 @@ static void killed_reader__does_not_let_the_file_grow_for_ever(void **state)
         n_still = lmdb_store_size(&s) == size ? n_still + 1 : 0;
         assert_true(now_ms() < ends_ms);
     }
+    lmdb_store_deinit(&s);
+}
+
+static void killed_reader__does_not_keep_the_store_full(void **state)
+{
+    struct lmdb_store s;
+    unsigned taken;
+    enum err err;
+    pid_t pid;
+
+    (void)state;
+    open_empty(&s);
+    pid = start_reader(&s, 1, &taken);
+    assert_int_equal(taken, 1);
+    do {
+        err = try_write_big(&s);
+    } while (err == ERR_OK);
+    assert_int_equal(err, ERR_FULL);
+    assert_int_equal(try_write_big(&s), ERR_FULL); /* somebody still looks */
+    kill_reader(pid);
+    assert_int_equal(try_write_big(&s), ERR_OK);
     lmdb_store_deinit(&s);
 }
 
@@ -187,6 +215,7 @@ int main(void)
         cmocka_unit_test(lock_of_another_data_file__loses_no_commit),
         cmocka_unit_test(server__has_places_of_its_own),
         cmocka_unit_test(killed_reader__does_not_let_the_file_grow_for_ever),
+        cmocka_unit_test(killed_reader__does_not_keep_the_store_full),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
