@@ -26,7 +26,7 @@ static const char HELP[] =
     "\n"
     "  --orders N     orders of seven events each, default 60000\n"
     "  --in-flight N  orders that are under way at a time, default 2048, most 3000\n"
-    "  --batch N      events of a commit at most, default and most 2048\n"
+    "  --batch N      events of a commit at most, default and most 4096\n"
     "  --data DIR     a directory that does not exist yet, made and removed; default below the\n"
     "                 current one, since what it stands on is what is measured\n"
     "  --keep         leave the directory\n";

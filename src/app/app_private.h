@@ -63,7 +63,7 @@ struct bulk_run {
 #define DOOR_READY_MAX                                                                             \
     128                      /* things ready on the loop: less than a millisecond of work, and
                                * what is in work still fits into a core's own cache */
-#define DOOR_WRITES_MAX 4096 /* a quarter of the hand-over queue */
+#define DOOR_WRITES_MAX 8192 /* two batches: one on the disk, one that fills meanwhile */
 #define DOOR_TURN_MAX 64     /* that enter in one turn of the loop */
 #define DOOR_WAITING_MAX 512 /* at 20,000 orders a second the last waits 25 ms */
 

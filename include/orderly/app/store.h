@@ -130,8 +130,8 @@ struct store_stats {
     uint8_t damaged_key[16];
 };
 
-/* How long commits took, and how many events they had: at most 1, 2, 4 … 2048, and more. */
-#define COMMIT_SIZES 13
+/* How long commits took, and how many events they had: at most 1, 2, 4 … 4096, and more. */
+#define COMMIT_SIZES 14
 struct commit_stats {
     struct histogram duration; /* of the engine's work, the fsync included */
     uint64_t by_size[COMMIT_SIZES];
@@ -156,9 +156,9 @@ struct store {
 
 #define STORE_QUEUE_MAX 16384          /* hand-over queue, operations */
 #define STORE_QUEUE_COMMANDS_MAX 12288 /* of which commands may use */
-#define STORE_BATCH_EVENTS_MAX 2048
+#define STORE_BATCH_EVENTS_MAX 4096
 /* Twice what so many events of small orders take, so that the events are the bound. */
-#define STORE_BATCH_BYTES_MAX (2u << 20)
+#define STORE_BATCH_BYTES_MAX (4u << 20)
 #define STORE_READS_WAITING_MAX 65536 /* reads in flight and waiting */
 
 /* Hands a write over. ERR_OK: it comes back exactly once by on_written, later. ERR_BUSY: the queue

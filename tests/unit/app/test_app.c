@@ -172,7 +172,7 @@ static void sixty_four_commands_wait_for_a_turn_and_the_next_is_refused(void **s
 /* The door: DOOR_WRITES_MAX writes on their way shut it, DOOR_WAITING_MAX commands wait before it. */
 static void new_work_waits_at_the_door_and_beyond_its_bound_is_refused(void **state)
 {
-    enum { WRITES = 4096, WAITING = 512, ALL = WRITES + 1 + WAITING + 1 };
+    enum { WRITES = 8192, WAITING = 512, ALL = WRITES + 1 + WAITING + 1 };
     struct app_fixture *f = *state;
     struct client *cl = mem_zalloc(ALL * sizeof(*cl));
 

@@ -59,7 +59,7 @@ static void commits__are_counted_by_powers_of_two(void **state)
         commit_stats_add(&s, 100, 1u << i);
         commit_stats_add(&s, 100, (1u << i) + 1);
     }
-    /* 0, 1; 2, 2; 3, 4; 5, 8; … 1025, 2048; 2049 */
+    /* 0, 1; 2, 2; 3, 4; 5, 8; … 2049, 4096; 4097 */
     for (unsigned i = 0; i < COMMIT_SIZES - 1; i++)
         assert_int_equal(s.by_size[i], 2);
     assert_int_equal(s.by_size[COMMIT_SIZES - 1], 1);

@@ -91,7 +91,7 @@ struct desk {
     struct gated_engine engine;
     struct store_thread *thread;
     struct store *store;
-    struct a_write *writes[8000];
+    struct a_write *writes[12000];
     unsigned n, n_back, n_calls; /* of on_written */
     enum err fatal;
     unsigned n_fatal;
@@ -221,24 +221,24 @@ static void store_thread__takes_everything_that_waits_into_the_next_batch(void *
     (void)state;
     (void)desk_start(d);
     desk_reach_the_gate(d);
-    for (unsigned turn = 0; turn < 50; turn++) {
+    for (unsigned turn = 0; turn < 90; turn++) {
         for (unsigned i = 0; i < 100; i++)
             (void)desk_start(d);
         (void)uv_run(&d->loop, UV_RUN_NOWAIT);
     }
-    assert_int_equal(desk_stats(d).waiting, 5001);
+    assert_int_equal(desk_stats(d).waiting, 9001);
     assert_int_equal(desk_stats(d).commits, 0);
     desk_open_the_gate(d);
     desk_settle(d);
     stats = desk_stats(d);
-    assert_int_equal(stats.commits, 1 + 3); /* 1, then 2048, 2048, 904 */
-    assert_int_equal(stats.commit_events, 5001);
-    assert_int_equal(stats.batch_events_last, 904);
+    assert_int_equal(stats.commits, 1 + 3); /* 1, then 4096, 4096, 808 */
+    assert_int_equal(stats.commit_events, 9001);
+    assert_int_equal(stats.batch_events_last, 808);
     assert_int_equal(stats.opened->duration.n, 4);
-    assert_int_equal(stats.opened->events, 5001);
+    assert_int_equal(stats.opened->events, 9001);
     assert_int_equal(stats.opened->by_size[0], 1);
     assert_int_equal(stats.opened->by_size[10], 1);
-    assert_int_equal(stats.opened->by_size[11], 2);
+    assert_int_equal(stats.opened->by_size[12], 2);
     assert_true(d->n_calls <= 4); /* one letter a batch */
     desk_close(d);
 }
