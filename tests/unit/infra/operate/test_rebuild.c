@@ -23,8 +23,8 @@
 
 /* ---- all rows of a store --------------------------------------------------------------------- */
 
-/* Of a closed one: each row as it is stored. */
-static uint64_t sum_of_rows(const struct lmdb_store *s)
+/* Of a closed one: each row as it is stored; of the database `keys_only` the keys. */
+static uint64_t sum_of_rows_but(const struct lmdb_store *s, enum store_db keys_only)
 {
     static const struct map_key key = { { 1 } };
     char file[600];
@@ -41,13 +41,19 @@ static uint64_t sum_of_rows(const struct lmdb_store *s)
 
         lmdb_scan_begin(&scan, look, (enum store_db)db, STR_NONE);
         for (; lmdb_scan_has_key(&scan); lmdb_scan_next(&scan))
-            sum = sum * 31 + siphash(&key, scan.row.key) * 7 + siphash(&key, scan.row.stored);
+            sum = sum * 31 + siphash(&key, scan.row.key) * 7 +
+                  (db == keys_only ? 0 : siphash(&key, scan.row.stored));
         assert_int_equal(scan.status, ERR_NOT_FOUND);
         lmdb_scan_end(&scan);
         sum = sum * 31 + db;
     }
     lmdb_look_destroy(look);
     return sum;
+}
+
+static uint64_t sum_of_rows(const struct lmdb_store *s)
+{
+    return sum_of_rows_but(s, STORE_DB_COUNT);
 }
 
 /* ---- running --------------------------------------------------------------------------------- */
@@ -444,7 +450,8 @@ static void write_file(const struct lmdb_store *s, const char *bytes, size_t n)
     (void)close(fd);
 }
 
-/* It is made good or it is left as it is; nothing comes out that is neither. */
+/* It is made good or it is left as it is; nothing comes out that is neither. But no event says when a
+ * letter failed: where the letter itself is damaged, another time comes out. */
 static void flipped_byte__is_made_good_or_refused(void **state)
 {
     struct chance c = chance_init(__func__);
@@ -457,7 +464,7 @@ static void flipped_byte__is_made_good_or_refused(void **state)
 
     (void)state;
     store_of_all(&s);
-    sum = sum_of_rows(&s);
+    sum = sum_of_rows_but(&s, DB_DEAD_LETTERS);
     bytes = file_bytes(&s, &n);
     for (unsigned i = 0; i < FLIPS; i++) {
         char text[LMDB_TEXT_MAX] = "";
@@ -468,7 +475,7 @@ static void flipped_byte__is_made_good_or_refused(void **state)
         err = in_child_run(rebuild_in_child, &s, text, sizeof(text));
         if (err == ERR_OK) {
             n_good++;
-            if (sum_of_rows(&s) != sum)
+            if (sum_of_rows_but(&s, DB_DEAD_LETTERS) != sum)
                 fail_msg("the byte at %ld: what came out is not what was", at);
         } else {
             size_t n_after;
