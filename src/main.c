@@ -16,6 +16,7 @@
  * once: nothing may be answered any more.
  */
 #include "orderly/app/app.h"
+#include "orderly/app/settings.h"
 #include "orderly/base/buf.h"
 #include "orderly/base/check.h"
 #include "orderly/base/list.h"
@@ -400,9 +401,28 @@ static void on_accept_failed(void *ctx, uint64_t count, const char *why)
     say(s, LOG_ERROR, "accept_failed", fields, ARRAY_LEN(fields));
 }
 
+/* The contexts that answer by themselves, as the store has it: with real payments none should do so
+ * unnoticed, and the options say it at a directory's first start only. */
+static struct str built_in(const struct server *s, char text[static 64])
+{
+    const struct simulators *sims = app_simulators(s->app);
+    const bool is_on[SIMULATOR_COUNT] = {
+        [SIMULATOR_PAYMENTS] = sims->payments.enabled,
+        [SIMULATOR_INVENTORY] = sims->inventory.enabled,
+        [SIMULATOR_SHIPMENTS] = sims->shipments.enabled,
+    };
+    size_t n = 0;
+
+    for (unsigned i = 0; i < SIMULATOR_COUNT; i++)
+        if (is_on[i])
+            n += (size_t)snprintf(text + n, 64 - n, "%s" STR_FMT, n ? "," : "",
+                                  STR_ARG(simulator_name((enum simulator)i)));
+    return n ? (struct str){ text, n } : STR("none");
+}
+
 static void listen_now(struct server *s)
 {
-    char where[TCP_ADDRESS_TEXT_MAX];
+    char where[TCP_ADDRESS_TEXT_MAX], contexts[64];
     struct tcp_address bound;
 
     s->listener = tcp_listener_create(&(struct tcp_listener_config){
@@ -425,6 +445,7 @@ static void listen_now(struct server *s)
             { "address", str_of(where) },
             { "store", is_durable(s) ? str_of(s->options.data) : STR("memory") },
             { "access", s->options.token_file[0] ? STR("tokens") : STR("everybody on this host") },
+            { "built_in", built_in(s, contexts) },
         };
 
         say(s, LOG_INFO, "listening", fields, ARRAY_LEN(fields));

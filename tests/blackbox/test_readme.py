@@ -11,7 +11,8 @@ from conftest import BINARY, ROOT, clean_environment
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-CLOCK = re.compile(r"\d\d:\d\d:\d\d UTC")
+# A time of another day has that day before it: shortly before midnight the tour's deadlines do.
+CLOCK = re.compile(r"(?:\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d UTC")
 TRACKING = re.compile(r"TRK-[0-9A-Z]+")
 BLOCK = re.compile(r"^```sh\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.M | re.S)
 
@@ -97,3 +98,15 @@ def test_every_row_of_the_api_is_answered(client, page):
     for path in paths:
         known = re.sub(r"\{[a-zA-Z]+\}", "x", path)
         assert client.request("OPTIONS", known).status in (200, 204), path
+
+
+def test_the_log_names_the_contexts_that_are_built_in_and_options_do_not_change_them_later(start, tmp_path):
+    data = ("--data", str(tmp_path / "data"))
+    for option, expected in (("false", "inventory,shipments"), ("true", "inventory,shipments")):
+        server = start(*data, "--set", f"simulators.payments.enabled={option}")
+        eventually(lambda: _built_in(server, expected))
+        server.stop()
+
+
+def _built_in(server, expected):
+    assert re.search(rf" event=listening .* built_in={re.escape(expected)}$", server.log(), re.M), server.log()

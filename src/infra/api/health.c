@@ -12,10 +12,13 @@ void health_root(struct call *c)
     } entries[] = {
         { "orders", "/orders" },
         { "order", "/orders/{id}" },
+        { "explain", "/orders/{id}/explain" },
         { "carts", "/carts" },
         { "products", "/products" },
         { "events", "/events" },
+        { "eventStream", "/events/stream" },
         { "messages", "/messages" },
+        { "messageStream", "/messages/stream" },
         { "deadLetters", "/dead-letters" },
         { "ready", "/readyz" },
         { "metrics", "/metrics" },

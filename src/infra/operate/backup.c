@@ -69,6 +69,7 @@ static const struct operate_spec backup_spec = {
         "To restore, start a server on the copy. It begins a new epoch: readers of streams that know\n"
         "positions behind the copy's last one are told so.\n",
     .args = { "DEST" },
+    .exit_codes = "  69  also: DEST holds a store already\n",
     .examples = "  orderly backup /backups/2026-11-20\n"
                 "  orderly serve --data /backups/2026-11-20\n",
     .dies_of_a_signal = true,

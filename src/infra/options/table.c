@@ -169,7 +169,8 @@ const struct option_group option_groups[] = {
     GROUP("Log", logging),
     GROUP("Store and memory", keeping),
     GROUP("Orders", orders),
-    GROUP("The built-in contexts, at the first start", simulators),
+    GROUP("The built-in contexts, at a directory's first start (later: PUT /simulators/…)",
+          simulators),
     GROUP("Bus", bus),
     GROUP("Limits of the HTTP server", http),
 };
