@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* What no start can mend. */
@@ -48,6 +49,8 @@ enum err lmdb_check_schema(struct lmdb_env *db, MDB_txn *txn, uint32_t *version,
               *version, LMDB_SCHEMA);
     return ERR_INVALID;
 }
+
+#define METAS_TRIES 100
 
 /* ---- meta pages ----------------------------------------------------------------- */
 
@@ -91,6 +94,22 @@ bool lmdb_check_metas(int fd)
     newer = metas[1].txn > metas[0].txn;
     return metas[newer].txn == metas[!newer].txn + 1 && (metas[newer].txn & 1) == newer &&
            metas[newer].last_page >= metas[!newer].last_page && metas[newer].last_page < PAGES_MAX;
+}
+
+bool lmdb_check_env_metas(MDB_env *env)
+{
+    int fd;
+
+    if (mdb_env_get_fd(env, &fd) != 0)
+        return false;
+    for (unsigned i = 0; i < METAS_TRIES; i++) {
+        const struct timespec pause = { .tv_nsec = 1000000 };
+
+        if (lmdb_check_metas(fd))
+            return true;
+        (void)nanosleep(&pause, NULL); /* a server may have been between the two */
+    }
+    return false;
 }
 
 static enum err peek_metas(const struct store_dir *d, char *why)

@@ -28,6 +28,9 @@ MUST_CHECK enum err lmdb_check_copy(const struct store_dir *d, char *why);
  * otherwise for a moment. */
 MUST_CHECK bool lmdb_check_metas(int fd);
 
+/* The same of an open one, beside a server that may write: looks again until they do, for a moment. */
+MUST_CHECK bool lmdb_check_env_metas(MDB_env *env);
+
 /* Copies the environment, without what is free in it, into an open empty file, and fsyncs it. */
 MUST_CHECK int lmdb_copy_to(MDB_env *env, int fd);
 /* Walks a copy. why: LMDB_TEXT_MAX. */

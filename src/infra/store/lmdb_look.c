@@ -9,7 +9,6 @@
 
 #define MOMENT_MS 1000
 #define CLOCK_EVERY 256 /* questions between two looks at the clock */
-#define METAS_TRIES 100
 
 struct lmdb_look {
     const struct lmdb_env *db;
@@ -308,16 +307,5 @@ enum err lmdb_look_walk(struct lmdb_look *l, struct lmdb_walk *w)
 
 bool lmdb_look_has_sound_metas(struct lmdb_look *l)
 {
-    int fd;
-
-    if (mdb_env_get_fd(l->db->env, &fd) != 0)
-        return false;
-    for (unsigned i = 0; i < METAS_TRIES; i++) {
-        const struct timespec pause = { .tv_nsec = 1000000 };
-
-        if (lmdb_check_metas(fd))
-            return true;
-        (void)nanosleep(&pause, NULL); /* a server may have been between the two */
-    }
-    return false;
+    return lmdb_check_env_metas(l->db->env);
 }

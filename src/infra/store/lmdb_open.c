@@ -205,8 +205,14 @@ static enum err look_in(struct lmdb_engine *le, struct lmdb_report *report)
     MDB_txn *txn;
     char what[LMDB_TEXT_MAX] = "";
     enum err err;
-    int rc = mdb_txn_begin(le->db.env, NULL, MDB_RDONLY, &txn);
+    int rc;
 
+    if (!lmdb_check_env_metas(le->db.env)) {
+        store_say(report->why, "%s/%s can't be used: its meta pages do not belong together",
+                  le->dir.path, STORE_FILE_DATA);
+        return ERR_DAMAGED;
+    }
+    rc = mdb_txn_begin(le->db.env, NULL, MDB_RDONLY, &txn);
     if (rc != 0)
         return say(le, report, "can't be read", rc);
     err = lmdb_check_schema(&le->db, txn, &version, what);
