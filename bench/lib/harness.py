@@ -198,18 +198,26 @@ class Program:
                    if task.name != str(self.process.pid))
 
 
+API_IDLE_SECONDS = 20
+
+
 class Api:
     """The HTTP API over one keep-alive connection, for the few requests of a driver itself."""
 
     def __init__(self, url):
         parts = urllib.parse.urlsplit(url)
         self.connection = HTTPConnection(parts.hostname, parts.port, timeout=60)
+        self.asked_at = time.monotonic()
         self.largest = {}
 
     def request(self, method, path, body=None):
         """Returns (status, text)."""
         data = None if body is None else json.dumps(body)
         headers = {} if body is None else {"Content-Type": "application/json"}
+        # The server ends connections that were idle for a minute, and a long run asks nothing meanwhile.
+        if time.monotonic() - self.asked_at > API_IDLE_SECONDS:
+            self.connection.close()
+        self.asked_at = time.monotonic()
         try:
             self.connection.request(method, path, data, headers)
             answer = self.connection.getresponse()
