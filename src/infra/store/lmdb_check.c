@@ -50,7 +50,7 @@ enum err lmdb_check_schema(struct lmdb_env *db, MDB_txn *txn, uint32_t *version,
     return ERR_INVALID;
 }
 
-#define METAS_TRIES 100
+#define METAS_TRIES 100 /* a millisecond apart */
 
 /* ---- meta pages ----------------------------------------------------------------- */
 

@@ -317,6 +317,11 @@ static void flipped_byte__is_never_served(void **state)
             offset = offset / 4096 * 4096 + (long)chance_below(&c, 64);
         if (i % 3 == 0)
             mask = (unsigned char)(1 + chance_below(&c, 255));
+        if (i <
+            2) { /* of each meta page the number of its transaction, by which the newer one is told */
+            offset = 4096 * (long)i + 144;
+            mask = 8;
+        }
         flip(&m->store, offset, mask);
         err = in_child_run(open_and_read, m, text, sizeof(text));
         flip(&m->store, offset, mask);
