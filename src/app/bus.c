@@ -213,6 +213,8 @@ static void lane_hand_over(struct lane *l, int64_t now_us)
     s->bus->n_in_progress++;
     if (d->message->appended_us && d->attempt == 1)
         histogram_add(&s->bus->metrics->publish_handled, now_us - d->message->appended_us);
+    if (s->bus->tap)
+        s->bus->tap->handed_over(s->bus->tap, d);
     s->handle(s, d); /* d and l may be gone from here on */
 }
 
@@ -276,7 +278,7 @@ bool bus_run_turn(struct bus *b)
 
 /* ---- the end of a delivery ------------------------------------------------------------------- */
 
-static void delivery_end(struct delivery *d)
+static void delivery_end(struct delivery *d, enum delivery_end how)
 {
     struct lane *l = d->lane;
     struct bus *b = d->subscription->bus;
@@ -286,6 +288,8 @@ static void delivery_end(struct delivery *d)
     b->clock_us = scheduler_mono_us(b->scheduler);
     b->clock_is_fresh = true;
     b->n_in_progress--;
+    if (b->tap)
+        b->tap->ended(b->tap, d, how);
     if (b->is_draining)
         bus_wake(b);
 }
@@ -296,7 +300,7 @@ void delivery_done(struct delivery *d)
     struct subscription *s = d->subscription;
     struct bus *b = s->bus;
 
-    delivery_end(d);
+    delivery_end(d, DELIVERY_DONE);
     histogram_add(&b->metrics->handler_duration[s->config.id], b->clock_us - d->started_us);
     s->pause_ms = 0;
     delivery_forget(d);
@@ -316,7 +320,7 @@ void delivery_failed(struct delivery *d, const struct failure *f)
     struct bus *b = s->bus;
 
     REQUIRE(f->code < FAILURE_CODE_COUNT);
-    delivery_end(d);
+    delivery_end(d, DELIVERY_FAILED);
     histogram_add(&b->metrics->handler_duration[s->config.id], b->clock_us - d->started_us);
     s->pause_ms = 0;
     deferral_note_failure(d->lane, f);
@@ -325,7 +329,7 @@ void delivery_failed(struct delivery *d, const struct failure *f)
 
 void delivery_unavailable(struct delivery *d)
 {
-    delivery_end(d);
+    delivery_end(d, DELIVERY_UNAVAILABLE);
     lane_make_ready_again(d->lane);
     subscription_pause(d->subscription);
 }

@@ -140,6 +140,15 @@ struct subscription {
  * of a subscription's stream. */
 #define BUS_META_LETTERS "letters:"
 
+/* For who watches every delivery, as the simulator does; the server has none. Called on the loop
+ * thread, before the handler is, and as soon as the handler has said how it ended. The callbacks
+ * change nothing. */
+enum delivery_end { DELIVERY_DONE, DELIVERY_FAILED, DELIVERY_UNAVAILABLE };
+struct bus_tap {
+    void (*handed_over)(struct bus_tap *t, const struct delivery *d);
+    void (*ended)(struct bus_tap *t, const struct delivery *d, enum delivery_end how);
+};
+
 struct bus_clear; /* a deferred lane's row that has to go */
 
 struct bus {
@@ -152,7 +161,8 @@ struct bus {
     struct map_key map_key;
     struct subscription *subscriptions[SUBSCRIPTION_COUNT];
     uint64_t published_position;
-    bool is_draining; /* hands over no new messages; whoever sets it wakes the scheduler */
+    bool is_draining;    /* hands over no new messages; whoever sets it wakes the scheduler */
+    struct bus_tap *tap; /* borrowed; NULL: nobody watches */
 
     /* A failure adds, a redrive takes off. */
     uint64_t n_dead_letters_open;
