@@ -10,12 +10,24 @@
 
 /* ---- faults ---------------------------------------------------------------------------------- */
 
+/* Exact, unless it is beyond JSON_POINTER_BYTES_MAX. */
 static size_t pointer_len(const struct json_path *at)
 {
     size_t n = 0;
 
-    for (; at; at = at->up)
-        n += 1 + (at->key.p ? 2 * at->key.n : 10);
+    for (; at && n <= JSON_POINTER_BYTES_MAX; at = at->up) {
+        unsigned index = at->index;
+
+        n += 1 + at->key.n;
+        for (size_t i = 0; i < at->key.n && n <= JSON_POINTER_BYTES_MAX; i++)
+            n += at->key.p[i] == '~' || at->key.p[i] == '/';
+        if (at->key.p)
+            continue;
+        do {
+            n++;
+            index /= 10;
+        } while (index);
+    }
     return n;
 }
 
@@ -76,17 +88,25 @@ static struct fault *fault_add(struct json_in *in, enum fault_place place, struc
 
 void json_in_fault(struct json_in *in, const struct json_path *at, const char *fmt, ...)
 {
-    struct fault *f = fault_add(in, FAULT_POINTER, pointer_of(in->arena, at));
+    static const char inside[] = "a field in it ";
     char text[512];
+    struct fault *f;
     va_list ap;
-    int n;
+    int n = 0, m;
 
+    /* A body of long keys and many faults would otherwise make gigabytes of pointers. */
+    if (in->n_faults == JSON_FAULTS_MAX)
+        return;
+    for (; pointer_len(at) > JSON_POINTER_BYTES_MAX; at = at->up)
+        n = snprintf(text, sizeof(text), "%s", inside);
+    f = fault_add(in, FAULT_POINTER, pointer_of(in->arena, at));
     if (!f)
         return;
     va_start(ap, fmt);
-    n = vsnprintf(text, sizeof(text), fmt, ap);
+    m = vsnprintf(text + n, sizeof(text) - (size_t)n, fmt, ap);
     va_end(ap);
-    REQUIRE(n >= 0);
+    REQUIRE(m >= 0);
+    n += m;
     if ((size_t)n >= sizeof(text))
         n = (int)sizeof(text) - 1;
     f->detail = arena_str(in->arena, (struct str){ text, (size_t)n });

@@ -15,6 +15,8 @@ struct yyjson_val;
 #define JSON_DEPTH_MAX 32
 #define JSON_TEXT_BYTES_MAX 4096
 #define JSON_FAULTS_MAX 100 /* more are not told */
+/* Of a fault's pointer; a longer one ends at what the field lies in, and the detail says so. */
+#define JSON_POINTER_BYTES_MAX 4096
 
 struct json_in {
     struct arena *arena;

@@ -282,6 +282,57 @@ static void json_in__tells_no_more_than_a_hundred_faults(void **state)
     buf_deinit(&b);
 }
 
+/* {"<key>":{"a":1,"a":1,…}}: each fault's pointer holds the long key. */
+static struct reading *read_under_a_long_key(size_t key_len, unsigned twice)
+{
+    struct buf json = { 0 };
+    struct reading *r;
+
+    buf_add_str(&json, STR("{\"id\":\"x\",\""));
+    for (size_t i = 0; i < key_len; i++)
+        buf_add_str(&json, i % 2 ? STR("/") : STR("k"));
+    buf_add_str(&json, STR("\":{\"a\":1"));
+    for (unsigned i = 0; i < twice; i++)
+        buf_printf(&json, ",\"b%u\":1,\"b%u\":2", i, i);
+    buf_add_str(&json, STR("}}"));
+    r = read_bytes(buf_str(&json));
+    buf_deinit(&json);
+    return r;
+}
+
+static void json_in__ends_a_pointer_where_it_would_be_too_long(void **state)
+{
+    /* "/" + key, each second character twice + "/b0" */
+    const size_t fits = (JSON_POINTER_BYTES_MAX - 4) / 3 * 2;
+    struct reading *r = read_under_a_long_key(fits, 1);
+
+    (void)state;
+    assert_int_equal(r->in.n_faults, 2);
+    assert_int_equal(r->in.faults[0].pointer.n, JSON_POINTER_BYTES_MAX);
+    assert_true(str_eq(r->in.faults[0].detail, STR("is there more than once")));
+    reading_end(r);
+
+    r = read_under_a_long_key(fits + 1, 1);
+    assert_int_equal(r->in.n_faults, 1); /* of the long key itself is told no more: one is enough */
+    assert_int_equal(r->in.faults[0].pointer.n, JSON_POINTER_BYTES_MAX - 2);
+    assert_true(str_eq(r->in.faults[0].detail, STR("a field in it is there more than once")));
+    reading_end(r);
+}
+
+static void json_in__pays_little_for_many_faults_below_a_long_key(void **state)
+{
+    struct reading *r = read_under_a_long_key(400000, 20000);
+
+    (void)state;
+    assert_true(r->is_json);
+    assert_int_equal(r->in.n_faults, JSON_FAULTS_MAX);
+    /* The body's own copy and the tree of its values; gigabytes if each pointer had the key. */
+    assert_in_range(r->arena.total, 0, 16u << 20);
+    for (unsigned i = 0; i < r->in.n_faults; i++)
+        assert_in_range(r->in.faults[i].pointer.n, 0, JSON_POINTER_BYTES_MAX);
+    reading_end(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +346,8 @@ int main(void)
         cmocka_unit_test(json_in__stops_at_32_levels),
         cmocka_unit_test(json_in__says_where_the_syntax_is_broken),
         cmocka_unit_test(json_in__tells_no_more_than_a_hundred_faults),
+        cmocka_unit_test(json_in__ends_a_pointer_where_it_would_be_too_long),
+        cmocka_unit_test(json_in__pays_little_for_many_faults_below_a_long_key),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
