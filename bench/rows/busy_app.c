@@ -3,8 +3,8 @@
 #include "orderly/base/check.h"
 #include "orderly/base/mem.h"
 #include "orderly/infra/store/store_virtual.h"
-#include "support/manual_scheduler.h"
-#include "support/seeded_random.h"
+#include "orderly/infra/virtual/manual_scheduler.h"
+#include "orderly/infra/virtual/seeded_random.h"
 #include <stdio.h>
 
 #define SKU "WIDGET-001"

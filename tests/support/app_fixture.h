@@ -4,11 +4,11 @@
 #ifndef SUPPORT_APP_FIXTURE_H
 #define SUPPORT_APP_FIXTURE_H
 #include "capture_log.h"
-#include "manual_scheduler.h"
 #include "orderly/app/app.h"
 #include "orderly/infra/store/memory.h"
 #include "orderly/infra/store/store_virtual.h"
-#include "seeded_random.h"
+#include "orderly/infra/virtual/manual_scheduler.h"
+#include "orderly/infra/virtual/seeded_random.h"
 
 struct app_fixture {
     struct app_config config;

@@ -6,9 +6,9 @@
 #include "orderly/app/bus.h"
 #include "orderly/infra/store/memory.h"
 #include "orderly/infra/store/store_virtual.h"
+#include "orderly/infra/virtual/manual_scheduler.h"
+#include "orderly/infra/virtual/seeded_random.h"
 #include "support/capture_log.h"
-#include "support/manual_scheduler.h"
-#include "support/seeded_random.h"
 
 enum answer { ANSWER_DONE, ANSWER_FAIL, ANSWER_PERMANENT, ANSWER_UNAVAILABLE, ANSWER_LATER };
 

@@ -16,7 +16,7 @@
 #include "orderly/base/mem.h"
 #include "orderly/infra/store/memory.h"
 #include "orderly/infra/store/store_virtual.h"
-#include "support/manual_scheduler.h"
+#include "orderly/infra/virtual/manual_scheduler.h"
 
 /* ---- a reader: a client with a connection of its own ------------------------------------------ */
 

@@ -1,7 +1,7 @@
 #include "orderly/app/timers.h"
 #include "orderly/base/check.h"
+#include "orderly/infra/virtual/manual_scheduler.h"
 #include "support/chance.h"
-#include "support/manual_scheduler.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

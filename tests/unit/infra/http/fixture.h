@@ -14,7 +14,7 @@
 #include "orderly/base/mem.h"
 #include "orderly/infra/http/http.h"
 #include "orderly/infra/http/loopback.h"
-#include "support/manual_scheduler.h"
+#include "orderly/infra/virtual/manual_scheduler.h"
 #include <stdio.h>
 
 #define HELD_MAX 64

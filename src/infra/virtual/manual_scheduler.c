@@ -1,4 +1,4 @@
-#include "support/manual_scheduler.h"
+#include "orderly/infra/virtual/manual_scheduler.h"
 #include "orderly/base/check.h"
 #include "orderly/base/list.h"
 

@@ -1,6 +1,6 @@
-/* The random port from a seed, for tests that must be repeatable. */
-#ifndef TESTS_SUPPORT_SEEDED_RANDOM_H
-#define TESTS_SUPPORT_SEEDED_RANDOM_H
+/* The random port from a seed, for tests and the simulator, which must be repeatable. */
+#ifndef ORDERLY_INFRA_VIRTUAL_SEEDED_RANDOM_H
+#define ORDERLY_INFRA_VIRTUAL_SEEDED_RANDOM_H
 #include "orderly/app/random.h"
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-#include "support/seeded_random.h"
+#include "orderly/infra/virtual/seeded_random.h"
 #include "orderly/base/list.h"
 #include <string.h>
 

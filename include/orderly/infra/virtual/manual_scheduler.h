@@ -1,7 +1,7 @@
-/* The scheduler port on virtual time: turns and the alarm happen when a test says so, and time
- * moves only by manual_scheduler_advance and by what a test charges for work. */
-#ifndef TESTS_SUPPORT_MANUAL_SCHEDULER_H
-#define TESTS_SUPPORT_MANUAL_SCHEDULER_H
+/* The scheduler port on virtual time: turns and the alarm happen when the owner says so, and time
+ * moves only by manual_scheduler_advance and by what the owner charges for work. */
+#ifndef ORDERLY_INFRA_VIRTUAL_MANUAL_SCHEDULER_H
+#define ORDERLY_INFRA_VIRTUAL_MANUAL_SCHEDULER_H
 #include "orderly/app/scheduler.h"
 #include <stdbool.h>
 
@@ -17,7 +17,7 @@ struct manual_scheduler {
     unsigned n_turns, n_wakes;
 };
 
-/* Starts at 1,000 s monotonic and 2026-11-20T12:00:00Z. The test, or the app under test, sets
+/* Starts at 1,000 s monotonic and 2026-11-20T12:00:00Z. The owner, or the app, sets
  * on_turn, on_alarm and ctx of ms->scheduler. */
 void manual_scheduler_init(struct manual_scheduler *ms);
 /* One turn if one was asked for. Returns whether it ran. */
