@@ -18,10 +18,24 @@ class Mdb:
         newest = max((0, 1), key=lambda n: struct.unpack_from("<Q", self.data,
                                                                n * PAGE + 16 + 128)[0])
         self.newest_meta = newest * PAGE
-        root, = struct.unpack_from("<Q", self.data, self.newest_meta + 16 + 24 + 48 + 40)
-        for row in self._walk(root, "names"):
+        self.free_root, = struct.unpack_from("<Q", self.data, self.newest_meta + 16 + 24 + 40)
+        self.names_root, = struct.unpack_from("<Q", self.data, self.newest_meta + 16 + 24 + 48 + 40)
+        self.roots = {self.free_root, self.names_root}
+        for row in self._walk(self.names_root, "names"):
             root, = struct.unpack_from("<Q", row.value, 40)
+            self.roots.add(root)
             self.rows[row.key.decode()] = list(self._walk(root, row.key.decode()))
+
+    def free_pages(self, root):
+        """What the list of free pages says that begins at this page."""
+        kept = self.pages
+        self.pages = []  # they are not those of the store
+        try:
+            return {page for row in self._walk(root, "free pages")
+                    for page in struct.unpack_from(f"<{struct.unpack_from('<Q', row.value)[0]}Q",
+                                                   row.value, 8)}
+        finally:
+            self.pages = kept
 
     def _walk(self, number, database):
         if number == NO_PAGE:

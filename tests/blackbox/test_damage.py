@@ -9,6 +9,7 @@ import json
 import os
 import random
 import shutil
+import struct
 import subprocess
 import time
 import uuid
@@ -293,7 +294,29 @@ def test_a_flipped_byte_of_a_row_is_never_served(kept, database):
 def test_a_root_that_leads_to_an_older_page_is_found(kept, database):
     record = kept.mdb.newest_meta + 16 + 24 + (48 if database == "names" else 0)
     for mask in range(1, 40):  # LMDB takes turns between a few pages that lie side by side
-        assert try_flip(kept, record + 40, mask) != "unseen", mask
+        if try_flip(kept, record + 40, mask) != "unseen":
+            continue
+        # An older list of free pages is as good while none of its pages is in use.
+        assert database == "free pages", mask
+        assert not kept.mdb.free_pages(kept.mdb.free_root ^ mask) & kept.mdb.roots, mask
+
+
+def test_a_way_to_the_names_that_leads_through_a_free_page_is_found(kept):
+    """As where a branch was whose last leaf is now the page of the names: every name is found."""
+    free_page = max(kept.mdb.free_pages(kept.mdb.free_root))
+    nodes = [struct.pack("<Q", kept.mdb.names_root)[:6] + struct.pack("<H", len(key)) + key
+             for key in (b"", b"\0\0")]
+    ends = [PAGE - len(nodes[0]), PAGE - len(nodes[0]) - len(nodes[1])]
+    page = struct.pack("<QHHHH2H", free_page, 0, 1, 16 + 4, ends[1], *ends)
+    page = page.ljust(ends[1], b"\0") + nodes[1] + nodes[0]
+    folder = kept.copy("way")
+    with open(folder / "data" / "data.mdb", "r+b") as f:
+        f.seek(free_page * PAGE)
+        f.write(page)
+        f.seek(kept.mdb.newest_meta + 16 + 24 + 48 + 40)
+        f.write(struct.pack("<Q", free_page))
+    assert verify(folder) == EX_DATAERR
+    assert try_store(kept, folder) == "not started"
 
 
 @pytest.mark.parametrize("kind", ["meta", "branch", "leaf"])

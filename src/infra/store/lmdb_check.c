@@ -112,6 +112,20 @@ bool lmdb_check_env_metas(MDB_env *env)
     return false;
 }
 
+bool lmdb_meta_roots(MDB_env *env, uint64_t txn, uint64_t roots[2])
+{
+    struct meta meta;
+    MDB_stat stat;
+    int fd;
+
+    if (mdb_env_get_fd(env, &fd) != 0 || mdb_env_stat(env, &stat) != 0 ||
+        !read_meta(fd, (txn & 1) * stat.ms_psize, &meta) || meta.txn != txn)
+        return false;
+    roots[0] = meta.dbs[0].root;
+    roots[1] = meta.dbs[1].root;
+    return true;
+}
+
 static enum err peek_metas(const struct store_dir *d, char *why)
 {
     char file[STORE_FILE_PATH_MAX];

@@ -30,6 +30,9 @@ MUST_CHECK bool lmdb_check_metas(int fd);
 
 /* The same of an open one, beside a server that may write: looks again until they do, for a moment. */
 MUST_CHECK bool lmdb_check_env_metas(MDB_env *env);
+/* The roots of the free list and of the names, as the meta page of this transaction says. False: the
+ * page was written anew meanwhile. */
+MUST_CHECK bool lmdb_meta_roots(MDB_env *env, uint64_t txn, uint64_t roots[2]);
 
 /* Copies the environment, without what is free in it, into an open empty file, and fsyncs it. */
 MUST_CHECK int lmdb_copy_to(MDB_env *env, int fd);

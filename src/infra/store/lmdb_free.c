@@ -7,7 +7,7 @@
 #include "lmdb_pages.h"
 
 #define FREE_DBI 0
-#define ROOTS_MAX (2 * STORE_DB_COUNT)
+#define ROOTS_MAX (2 * STORE_DB_COUNT + 2)
 
 struct roots {
     uint64_t pages[ROOTS_MAX];
@@ -23,6 +23,10 @@ static int roots_collect(const struct lmdb_env *db, MDB_txn *txn, struct roots *
     if (rc == 0)
         rc = mdb_env_stat(db->env, &stat);
     r->n = 0;
+    /* The names may be found through a page that is none of theirs: a branch that once led to the
+     * page where they are now. */
+    if (rc == 0 && lmdb_meta_roots(db->env, mdb_txn_id(txn), r->pages))
+        r->n = 2;
     for (unsigned i = 0; i < STORE_DB_COUNT && rc == 0; i++) {
         MDB_val name = val_of(str_of(store_db_name((enum store_db)i)));
         MDB_val record;
