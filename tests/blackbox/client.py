@@ -185,7 +185,7 @@ class Raw:
             return False
 
 
-def eventually(check, seconds=10):
+def eventually(check, seconds=40):
     """Runs check until it asserts nothing and returns no False; then gives what it returned."""
     deadline = time.monotonic() + seconds
     while True:

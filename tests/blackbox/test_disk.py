@@ -322,7 +322,7 @@ def live_through_a_full_disk(start, folder):
         freed = time.monotonic()
         eventually(lambda: len(load.orders) > before)
         went_on = time.monotonic() - freed
-        assert went_on < 5, f"it took {went_on} s to go on"
+        assert went_on < (5 if FULL_SECONDS >= 60 else 20), f"it took {went_on} s to go on"
         eventually(lambda: reasons(client) == (200, []))
         load.end()
         assert_nothing_lost(client, load, sku, 1000000)

@@ -287,7 +287,7 @@ def test_something_comes_at_once_and_after_fifteen_seconds(start):
         began = time.monotonic()
         assert stream.frame().comment == f"from {stream.start}"
         assert stream.frame().comment == ""
-        assert 14.5 < time.monotonic() - began < 19
+        assert 14.5 < time.monotonic() - began < 28
 
 
 # ---- the end

@@ -1,5 +1,5 @@
 /* Chance for tests that try many cases: SplitMix64 from one seed, which is printed, so that a run
- * can be repeated with ORDERLY_TEST_SEED. Include cmocka.h first. */
+ * can be repeated with ORDERLY_TEST_SEED (empty: a new one). Include cmocka.h first. */
 #ifndef TESTS_SUPPORT_CHANCE_H
 #define TESTS_SUPPORT_CHANCE_H
 #include "orderly/base/str.h"
@@ -20,7 +20,7 @@ static inline struct chance chance_init(const char *who)
 
     clock_gettime(CLOCK_REALTIME, &now);
     seed = (uint64_t)now.tv_sec * 1000000007u ^ (uint64_t)now.tv_nsec;
-    if (given && !str_to_u64(str_of(given), &seed))
+    if (given && given[0] && !str_to_u64(str_of(given), &seed))
         abort();
     printf("%s: seed %llu\n", who, (unsigned long long)seed);
     return (struct chance){ seed };
