@@ -95,7 +95,7 @@ const struct order_effect *order_find_effect(const struct order *o, enum effect_
 bool order_has_open_deadline(const struct order *o)
 {
     return o->body && o->body->payment_deadline_ms != 0 &&
-           flow_find(flow_of(o->body->flow), o->status, ORDER_INPUT_PAYMENT_TIMEOUT);
+           flow_find(o->body->table, o->status, ORDER_INPUT_PAYMENT_TIMEOUT);
 }
 
 /* ---- applying -------------------------------------------------------------------------------- */

@@ -5,7 +5,7 @@
 const struct flow *order_flow(const struct order *o)
 {
     REQUIRE(o->body);
-    return flow_of(o->body->flow);
+    return o->body->table;
 }
 
 struct event *order_emit(const struct order *o, enum event_type type, struct event_list *out)

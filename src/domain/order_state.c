@@ -169,6 +169,7 @@ struct order_body *order_body_create(const struct event *placed)
         .refs = 1,
         .id = p->order_id,
         .flow = p->flow,
+        .table = flow_of(p->flow),
         .flow_version = p->flow_version ? p->flow_version : flow_of(p->flow)->version,
         .placed_position = placed->position,
         .customer_id = p->customer_id,

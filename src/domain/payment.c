@@ -48,6 +48,30 @@ void payment_apply(struct payment *p, const struct event *e)
     }
 }
 
+enum payment_task payment_task_of(const struct event *m, const struct payment_id **which)
+{
+    *which = NULL;
+    switch (m->type) {
+    case EVENT_ORDER_PLACED:
+    case EVENT_ORDER_CONFIRMED:
+    case EVENT_ORDER_PAYMENT_REQUESTED:
+        return PAYMENT_TASK_CHARGE;
+    case EVENT_ORDER_REFUND_REQUESTED:
+        *which = &m->p.payment_id;
+        return PAYMENT_TASK_REFUND;
+    default:
+        if (!m->p.refund.set)
+            return PAYMENT_TASK_NONE;
+        *which = &m->p.refund.payment_id;
+        return PAYMENT_TASK_REFUND;
+    }
+}
+
+int64_t payment_amount_of(const struct event *m)
+{
+    return m->type == EVENT_ORDER_PLACED ? m->p.total : m->p.amount;
+}
+
 static struct event *payment_emit(const struct flow *f, enum event_type type, struct order_id order,
                                   const struct payment_id *id, struct event_list *out)
 {

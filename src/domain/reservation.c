@@ -54,6 +54,29 @@ void reservation_apply(struct reservation *r, const struct event *e)
     }
 }
 
+enum reservation_task reservation_task_of(const struct event *m,
+                                          const struct reservation_id **which)
+{
+    *which = NULL;
+    switch (m->type) {
+    case EVENT_ORDER_PLACED:
+    case EVENT_ORDER_PAID:
+        return RESERVATION_TASK_RESERVE;
+    case EVENT_ORDER_RELEASE_REQUESTED:
+        *which = &m->p.reservation_id;
+        return RESERVATION_TASK_RELEASE;
+    case EVENT_ORDER_COMPLETED:
+    case EVENT_SHIPMENT_DISPATCHED:
+    case EVENT_SHIPMENT_DELIVERED:
+        return RESERVATION_TASK_TAKE;
+    default:
+        if (!m->p.release.set)
+            return RESERVATION_TASK_NONE;
+        *which = &m->p.release.reservation_id;
+        return RESERVATION_TASK_RELEASE;
+    }
+}
+
 unsigned reservation_add_up(const struct order_line *lines, unsigned n, struct stock_line *out)
 {
     unsigned n_out = 0;

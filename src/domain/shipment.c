@@ -64,6 +64,20 @@ void shipment_apply(struct shipment *s, const struct event *e)
     }
 }
 
+enum shipment_task shipment_task_of(const struct event *m)
+{
+    switch (m->type) {
+    case EVENT_ORDER_PAID:
+        return SHIPMENT_TASK_CREATE;
+    case EVENT_ORDER_SHIPPED:
+        return SHIPMENT_TASK_CONFIRM;
+    case EVENT_ORDER_SHIPMENT_REFUSED:
+        return SHIPMENT_TASK_CANCEL;
+    default:
+        return SHIPMENT_TASK_NONE;
+    }
+}
+
 static struct event *shipment_emit(const struct shipment *s, enum event_type type,
                                    const struct shipment_id *id, struct event_list *out)
 {

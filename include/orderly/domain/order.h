@@ -16,6 +16,7 @@ struct order_body {
     struct order_id id;
     enum flow_id flow;
     uint16_t flow_version;
+    const struct flow *table; /* of that flow: what all decisions on the order look at */
     uint64_t placed_position; /* of OrderPlaced, which holds all of this */
     struct customer_id customer_id;
     struct cart_id cart_id; /* nil: a direct order */
@@ -149,6 +150,12 @@ enum order_outcome order_apply_refunded(const struct order *o, const struct paym
 enum order_outcome order_apply_stock_released(const struct order *o,
                                               const struct reservation_id *id, bool *unasked,
                                               struct event_list *out);
+
+/* All of these by the message that asks for them, which is how Orders comes to them. False: the
+ * message is heard, and nothing for an order follows from it. unasked: see above. */
+bool order_hears(enum event_type type);
+enum order_outcome order_hear(const struct order *o, const struct event *m, bool *unasked,
+                              struct event_list *out);
 
 /* Commands and the timer. */
 enum order_outcome order_request_payment(const struct order *o, struct event_list *out);

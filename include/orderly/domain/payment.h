@@ -21,6 +21,12 @@ struct payment {
 void payment_apply(struct payment *p,
                    const struct event *e); /* Payment* events; is_ours by handled_by */
 
+/* What a message asks of Payments; which: the payment to give back. */
+enum payment_task { PAYMENT_TASK_NONE, PAYMENT_TASK_CHARGE, PAYMENT_TASK_REFUND };
+enum payment_task payment_task_of(const struct event *m, const struct payment_id **which);
+/* To be charged, in the currency of the message. */
+int64_t payment_amount_of(const struct event *m);
+
 /* Decisions of the built-in context; each adds at most one event, in the flow's words. False:
  * nothing to do (already so). */
 bool payment_charge(const struct payment *p, const struct flow *f, struct order_id order,

@@ -25,6 +25,17 @@ void reservation_apply(struct reservation *r, const struct event *e);
 /* Lines of one sku are added up, in order of first appearance; out has room for n. Returns how many. */
 unsigned reservation_add_up(const struct order_line *lines, unsigned n, struct stock_line *out);
 
+/* What a message asks of Inventory; which: the reservation to release. What is taken off hand is the
+ * order's own. */
+enum reservation_task {
+    RESERVATION_TASK_NONE,
+    RESERVATION_TASK_RESERVE,
+    RESERVATION_TASK_RELEASE,
+    RESERVATION_TASK_TAKE
+};
+enum reservation_task reservation_task_of(const struct event *m,
+                                          const struct reservation_id **which);
+
 /* What a product can give, as the decider knows it now (decided reservations counted). */
 struct stock_offer {
     bool known;

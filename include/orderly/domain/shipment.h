@@ -29,6 +29,15 @@ struct shipment {
 void shipment_deinit(struct shipment *s);
 void shipment_apply(struct shipment *s, const struct event *e);
 
+/* What a message asks of Shipments. */
+enum shipment_task {
+    SHIPMENT_TASK_NONE,
+    SHIPMENT_TASK_CREATE,
+    SHIPMENT_TASK_CONFIRM, /* the one that it names */
+    SHIPMENT_TASK_CANCEL   /* the one that it names */
+};
+enum shipment_task shipment_task_of(const struct event *m);
+
 enum shipment_outcome {
     SHIPMENT_CHANGED,
     SHIPMENT_HOLDS,

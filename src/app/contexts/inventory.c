@@ -133,17 +133,11 @@ static void inventory_decide_take(struct handling *h)
     inventory_decide_undo(h, reservation_take, -1);
 }
 
-static const struct reservation_id *inventory_release_of(const struct event *e)
-{
-    if (e->type == EVENT_ORDER_RELEASE_REQUESTED)
-        return &e->p.reservation_id;
-    return e->p.release.set ? &e->p.release.reservation_id : NULL;
-}
-
 static void inventory_release(struct handling *h)
 {
-    const struct reservation_id *id = inventory_release_of(h->event);
+    const struct reservation_id *id;
 
+    (void)reservation_task_of(h->event, &id);
     h->part = dossier_find_part(h->dossier, AGGREGATE_RESERVATION, text_id_str(&id->t));
     if (h->part)
         handling_take_turn(h, &h->part->turn, inventory_decide_release);
@@ -162,18 +156,19 @@ static void inventory_take(struct handling *h)
 
 static void (*inventory_step_of(const struct app *app, const struct event *e))(struct handling *)
 {
-    switch (e->type) {
-    case EVENT_ORDER_PLACED:
-    case EVENT_ORDER_PAID:
+    const struct reservation_id *which;
+
+    switch (reservation_task_of(e, &which)) {
+    case RESERVATION_TASK_RESERVE:
         return app->simulators.inventory.enabled ? inventory_reserve : NULL;
-    case EVENT_ORDER_CANCELLED:
-    case EVENT_ORDER_REJECTED:
-    case EVENT_ORDER_PAYMENT_FAILED:
-    case EVENT_ORDER_RELEASE_REQUESTED:
-        return inventory_release_of(e) ? inventory_release : NULL;
-    default:
-        return inventory_take; /* completed, dispatched, delivered */
+    case RESERVATION_TASK_RELEASE:
+        return inventory_release;
+    case RESERVATION_TASK_TAKE:
+        return inventory_take;
+    case RESERVATION_TASK_NONE:
+        break;
     }
+    return NULL;
 }
 
 static void inventory_handle(struct subscription *s, struct delivery *d)

@@ -2,91 +2,6 @@
  * or decides that money, stock or goods go back. */
 #include "../app_private.h"
 
-/* One use case per message: reads the order and the message, decides events. */
-typedef enum order_outcome (*order_use_case)(const struct order *o, const struct event *m,
-                                             bool *unasked, struct event_list *out);
-
-static enum order_outcome confirm_payment(const struct order *o, const struct event *m,
-                                          bool *unasked, struct event_list *out)
-{
-    (void)unasked;
-    return order_mark_as_paid(o, &m->p.payment_id, m->p.amount, m->p.currency, out);
-}
-
-static enum order_outcome apply_payment_declined(const struct order *o, const struct event *m,
-                                                 bool *unasked, struct event_list *out)
-{
-    (void)unasked;
-    return order_apply_payment_declined(o, &m->p.payment_id, m->p.reason, out);
-}
-
-static enum order_outcome apply_payment_refunded(const struct order *o, const struct event *m,
-                                                 bool *unasked, struct event_list *out)
-{
-    return order_apply_refunded(o, &m->p.payment_id, m->p.amount, m->p.currency, unasked, out);
-}
-
-static enum order_outcome apply_stock_reserved(const struct order *o, const struct event *m,
-                                               bool *unasked, struct event_list *out)
-{
-    (void)unasked;
-    return order_apply_stock_reserved(o, &m->p.reservation_id, out);
-}
-
-static enum order_outcome apply_stock_rejected(const struct order *o, const struct event *m,
-                                               bool *unasked, struct event_list *out)
-{
-    (void)unasked;
-    return order_apply_stock_rejected(o, m->p.reason, out);
-}
-
-static enum order_outcome apply_stock_released(const struct order *o, const struct event *m,
-                                               bool *unasked, struct event_list *out)
-{
-    return order_apply_stock_released(o, &m->p.reservation_id, unasked, out);
-}
-
-static enum order_outcome apply_shipment_created(const struct order *o, const struct event *m,
-                                                 bool *unasked, struct event_list *out)
-{
-    (void)unasked;
-    return order_apply_shipment_created(o, &m->p.shipment_id, m->p.tracking_number, out);
-}
-
-static enum order_outcome apply_shipment_delivered(const struct order *o, const struct event *m,
-                                                   bool *unasked, struct event_list *out)
-{
-    /* A carrier need not say when: then it is now. */
-    int64_t at_ms = m->p.delivered_at_ms ? m->p.delivered_at_ms : m->occurred_at_ms;
-
-    (void)unasked;
-    return order_apply_shipment_delivered(o, &m->p.shipment_id, at_ms, out);
-}
-
-static enum order_outcome apply_shipment_cancelled(const struct order *o, const struct event *m,
-                                                   bool *unasked, struct event_list *out)
-{
-    (void)unasked;
-    return order_apply_shipment_cancelled(o, &m->p.shipment_id, out);
-}
-
-static const order_use_case use_cases[EVENT_TYPE_COUNT] = {
-    [EVENT_PAYMENT_APPROVED] = confirm_payment,
-    [EVENT_PAYMENT_PROCESSED] = confirm_payment,
-    [EVENT_PAYMENT_DECLINED] = apply_payment_declined,
-    [EVENT_PAYMENT_FAILED] = apply_payment_declined,
-    [EVENT_PAYMENT_REFUNDED] = apply_payment_refunded,
-    [EVENT_STOCK_RESERVED] = apply_stock_reserved,
-    [EVENT_INVENTORY_RESERVED] = apply_stock_reserved,
-    [EVENT_STOCK_REJECTED] = apply_stock_rejected,
-    [EVENT_INVENTORY_RESERVATION_FAILED] = apply_stock_rejected,
-    [EVENT_STOCK_RELEASED] = apply_stock_released,
-    [EVENT_INVENTORY_RELEASED] = apply_stock_released,
-    [EVENT_SHIPMENT_CREATED] = apply_shipment_created,
-    [EVENT_SHIPMENT_DELIVERED] = apply_shipment_delivered,
-    [EVENT_SHIPMENT_CANCELLED] = apply_shipment_cancelled,
-};
-
 /* Money or stock came back that nobody had asked for: recorded, counted, and said aloud. */
 static void orders_note_unasked(struct handling *h)
 {
@@ -119,7 +34,7 @@ static void orders_decide(struct handling *h)
     enum order_outcome outcome;
 
     event_list_init(&app->decision);
-    outcome = use_cases[h->event->type](o, h->event, &unasked, &app->decision);
+    outcome = order_hear(o, h->event, &unasked, &app->decision);
     if (outcome == ORDER_OUTCOME_TOO_MANY) {
         handling_failed(h, FAILURE_CODE_TOO_MANY,
                         STR("The order has too many payments, reservations or shipments."));
@@ -144,7 +59,7 @@ static void orders_with_dossier(struct handling *h)
         handling_failed(h, FAILURE_CODE_UNKNOWN_ORDER, STR("There is no such order."));
         return;
     }
-    if (!use_cases[h->event->type]) {
+    if (!order_hears(h->event->type)) {
         handling_done(h); /* heard, and nothing for an order follows from it */
         return;
     }

@@ -41,7 +41,7 @@ static void payments_decide_charge(struct handling *h)
     const struct flow *flow = flow_of(e->p.flow);
     struct part *part = h->part;
     struct payment_id id = { part->id };
-    int64_t amount = e->type == EVENT_ORDER_PLACED ? e->p.total : e->p.amount;
+    int64_t amount = payment_amount_of(e);
     bool is_asked = e->type == EVENT_ORDER_PAYMENT_REQUESTED, decided;
 
     event_list_init(&app->decision);
@@ -87,18 +87,13 @@ static void payments_decide_refund(struct handling *h)
         handling_done(h); /* not ours, or already given back */
 }
 
-static const struct payment_id *payments_refund_of(const struct event *e)
-{
-    if (e->type == EVENT_ORDER_REFUND_REQUESTED)
-        return &e->p.payment_id;
-    return e->p.refund.set ? &e->p.refund.payment_id : NULL;
-}
-
 static void payments_refund(struct handling *h)
 {
-    const struct payment_id *id = payments_refund_of(h->event);
-    struct part *part = dossier_find_part(h->dossier, AGGREGATE_PAYMENT, text_id_str(&id->t));
+    const struct payment_id *id;
+    struct part *part;
 
+    (void)payment_task_of(h->event, &id);
+    part = dossier_find_part(h->dossier, AGGREGATE_PAYMENT, text_id_str(&id->t));
     if (!part) {
         handling_done(h); /* an outside context's, or an external payment: it stays due */
         return;
@@ -120,10 +115,11 @@ static void payments_handle(struct subscription *s, struct delivery *d)
     struct app *app = app_of(s);
     struct handling *h = handling_create(app, d);
     const struct event *e = h->event;
-    bool is_charge = e->type == EVENT_ORDER_PLACED || e->type == EVENT_ORDER_CONFIRMED ||
-                     e->type == EVENT_ORDER_PAYMENT_REQUESTED;
+    const struct payment_id *which;
+    enum payment_task task = payment_task_of(e, &which);
+    bool is_charge = task == PAYMENT_TASK_CHARGE;
 
-    if (is_charge ? !app->simulators.payments.enabled : payments_refund_of(e) == NULL)
+    if (is_charge ? !app->simulators.payments.enabled : task == PAYMENT_TASK_NONE)
         handling_done(h); /* somebody outside charges, or there is nothing to give back */
     else if (payments_fails(app, d))
         handling_failed(h, FAILURE_CODE_HANDLER_FAILED,

@@ -108,15 +108,16 @@ static void shipments_handle(struct subscription *s, struct delivery *d)
     int64_t delay_ms = app->simulators.shipments.delay_ms[e->p.flow];
     bool makes_none =
         !app->simulators.shipments.enabled || app->simulators.shipments.mode == SHIPMENTS_WAIT;
+    enum shipment_task task = shipment_task_of(e);
 
-    if (e->type == EVENT_ORDER_PAID && makes_none)
+    if (task == SHIPMENT_TASK_NONE || (task == SHIPMENT_TASK_CREATE && makes_none))
         handling_done(h); /* it comes from outside */
     else if (d->attempt <= app->simulators.shipments.fail_first)
         handling_failed(h, FAILURE_CODE_HANDLER_FAILED,
                         STR("The shipment simulator is set to fail."));
-    else if (e->type == EVENT_ORDER_PAID)
+    else if (task == SHIPMENT_TASK_CREATE)
         handling_open(h, delay_ms, shipments_create);
-    else if (e->type == EVENT_ORDER_SHIPPED)
+    else if (task == SHIPMENT_TASK_CONFIRM)
         handling_open(h, 0, shipments_confirm);
     else
         handling_open(h, delay_ms, shipments_cancel);
