@@ -43,6 +43,14 @@ elseif(NOT ORDERLY_SANITIZE STREQUAL "")
     message(FATAL_ERROR "ORDERLY_SANITIZE is '${ORDERLY_SANITIZE}'; it may be address, thread or empty.")
 endif()
 
+# libFuzzer's hooks, in all that the inputs run through; a target also links its main.
+if(ORDERLY_FUZZ)
+    if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
+        message(FATAL_ERROR "libFuzzer comes with clang; './dev fuzz' uses it.")
+    endif()
+    add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 if(ORDERLY_COVERAGE)
     add_compile_options(--coverage -fprofile-update=atomic)
     add_link_options(--coverage)

@@ -1,0 +1,76 @@
+/* A JSON body to the command of every route of the table.
+ *
+ * input = route(1) name(1) body
+ *   route  index in the table, of the routes that are no GET
+ *   name   what stands for {id} in the path: an enum shop_name; beyond, one that nobody has
+ */
+#include "../../src/infra/api/routes.h"
+#include "orderly/infra/http/target.h"
+#include "rig/answers.h"
+#include "rig/fuzz.h"
+#include "rig/shop.h"
+
+#define ROUTES_MAX 64
+
+static const struct route *pick(unsigned i)
+{
+    const struct route *found[ROUTES_MAX];
+    unsigned n = 0;
+
+    for (unsigned r = 0; r < routes_len && n < ROUTES_MAX; r++) {
+        if (routes[r].method != HTTP_METHOD_GET)
+            found[n++] = &routes[r];
+    }
+    return found[i % n];
+}
+
+static const char *simulators[] = { "payments", "inventory", "shipments" };
+static const char *topics[] = { "payment.approved", "payment.declined",    "payment.refunded",
+                                "stock.reserved",   "stock.released",      "shipment.created",
+                                "stock.rejected",   "shipment.dispatched", "payment.failed" };
+
+/* The pattern with something in place of each parameter. */
+static void put_path(const struct shop *s, const struct route *r, unsigned name, struct buf *out)
+{
+    struct str rest = str_of(r->pattern), segment;
+
+    buf_printf(out, "%s ", http_method_name(r->method));
+    while (http_path_next(&rest, &segment)) {
+        buf_add_str(out, STR("/"));
+        if (str_eq(segment, STR("{name}")))
+            buf_add_str(out, str_of(simulators[name % ARRAY_LEN(simulators)]));
+        else if (str_eq(segment, STR("{topic}")))
+            buf_add_str(out, str_of(topics[name % ARRAY_LEN(topics)]));
+        else if (str_eq(segment, STR("{sku}")) || str_eq(segment, STR("{productId}")))
+            buf_add_str(out, name % 2 ? str_of(s->names[SHOP_SKU]) : STR("sold-out"));
+        else if (segment.n && segment.p[0] == '{')
+            buf_add_str(out, name < SHOP_NAMES ? str_of(s->names[name]) : STR("nobodys"));
+        else
+            buf_add_str(out, segment);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct str in = { (const char *)data, size };
+    const struct route *route = pick(fuzz_take_u8(&in));
+    unsigned name = fuzz_take_u8(&in);
+    struct shop *s = shop_open(false);
+    struct buf line = { 0 }, body = { 0 }, joined = { 0 };
+    struct answer_seen a;
+    struct str got;
+
+    put_path(s, route, name, &line);
+    buf_add_str(&body, STR(""));
+    shop_expand(s, in, &body);
+    got = shop_ask(s, buf_str(&line), STR_NONE, body.n ? buf_str(&body) : STR(""));
+    FUZZ_EXPECT(got.n > 0, STR_FMT ": no answer", STR_ARG(buf_str(&line)));
+    answer_take(&got, false, &joined, &a);
+    FUZZ_EXPECT(got.n == 0, "two answers to one request");
+    answer_check(&a);
+    buf_deinit(&line);
+    buf_deinit(&body);
+    buf_deinit(&joined);
+    shop_close(s);
+    return 0;
+}

@@ -1,0 +1,59 @@
+#!/bin/sh
+# Runs one fuzz target of the fuzz build; './dev fuzz' calls it.
+#
+# usage: run.sh TARGET SECONDS [SEED]
+#
+# Without a seed: draws one, starts from the corpus and from all that earlier runs have found
+# interesting (build/fuzz/grown), and keeps what it finds interesting there. With a seed: starts from
+# the corpus alone and keeps nothing, so that every run of one seed begins alike.
+#
+# No run ends early or fails because the machine is slow: only an input that takes minutes counts as
+# one that does not come back.
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+target=$1
+seconds=$2
+seed=${3:-}
+
+build=build/fuzz
+program=$build/fuzz/fuzz_$target
+log=$build/log/$target
+mkdir -p "$build/log" "$build/findings" "$build/grown/$target"
+
+set -- "-max_total_time=$seconds" -timeout=120 -rss_limit_mb=2048 -max_len=4096 \
+    -print_final_stats=1 "-artifact_prefix=$build/findings/$target-"
+[ ! -e "tests/fuzz/dict/$target.dict" ] || set -- "$@" "-dict=tests/fuzz/dict/$target.dict"
+if [ -n "$seed" ]; then
+    set -- "$@" "-seed=$seed"
+else
+    set -- "$@" "$build/grown/$target"
+fi
+set -- "$@" "tests/fuzz/corpus/$target"
+[ ! -d "tests/fuzz/regressions/$target" ] || set -- "$@" "tests/fuzz/regressions/$target"
+if [ -n "$seed" ]; then
+    # libFuzzer writes into the first folder that it is given.
+    scratch=$(mktemp -d) || exit 2
+    trap 'rm -rf "$scratch"' EXIT
+    cp -r "tests/fuzz/corpus/$target/." "$scratch"
+    set -- "$scratch" "$@"
+fi
+
+without=
+! setarch -R true 2>/dev/null || without="setarch -R"
+# shellcheck disable=SC2086 # the command and its flag are two words
+if $without "$program" "$@" >"$log" 2>&1; then
+    runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+    reached=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)
+    echo "$target: $runs inputs, $reached edges, no finding"
+    exit 0
+fi
+grep -v '^#[0-9]' "$log" | tail -n 60 >&2
+finding=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
+cat >&2 <<END
+$target: a finding, see $log; the input is in ${finding:-no file}
+  again:        $without $program $finding
+  smaller:      $without $program -minimize_crash=1 -max_total_time=60 $finding
+  to keep it:   cp $finding tests/fuzz/regressions/$target/what-it-was
+                (then every build's ctest fuzz_$target runs it)
+END
+exit 1
