@@ -17,6 +17,7 @@
  */
 #include "orderly/app/app.h"
 #include "orderly/app/settings.h"
+#include "orderly/app/settings_codec.h"
 #include "orderly/base/buf.h"
 #include "orderly/base/check.h"
 #include "orderly/base/list.h"
@@ -420,6 +421,67 @@ static struct str built_in(const struct server *s, char text[static 64])
     return n ? (struct str){ text, n } : STR("none");
 }
 
+static uint64_t parked_lanes(const struct bus *bus)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < SUBSCRIPTION_COUNT; i++)
+        if (bus->subscriptions[i])
+            n += bus->subscriptions[i]->n_parked;
+    return n;
+}
+
+/* What was asked for with options is not what holds: only a directory's first start takes them. */
+static void warn_of_kept_settings(struct server *s)
+{
+    for (unsigned i = 0; i < SIMULATOR_COUNT; i++) {
+        enum simulator which = (enum simulator)i;
+        struct buf asked = { 0 }, by_default = { 0 }, held = { 0 };
+
+        settings_encode(&s->options.app.simulators, which, &asked);
+        settings_encode(&simulators_default, which, &by_default);
+        settings_encode(app_simulators(s->app), which, &held);
+        if (!str_eq(buf_str(&asked), buf_str(&by_default)) &&
+            !str_eq(buf_str(&asked), buf_str(&held))) {
+            const struct log_field fields[] = {
+                { "simulator", simulator_name(which) },
+                { "why", STR("options set it at a directory's first start only; PUT /simulators "
+                             "changes it") },
+            };
+
+            say(s, LOG_WARN, "simulator_option_ignored", fields, ARRAY_LEN(fields));
+        }
+        buf_deinit(&asked);
+        buf_deinit(&by_default);
+        buf_deinit(&held);
+    }
+}
+
+/* Where it goes on: up to which event the log goes, and what of it waits to be handled. */
+static void say_loaded(struct server *s)
+{
+    const struct bus *bus = app_bus(s->app);
+    const struct {
+        const char *name;
+        uint64_t n;
+    } numbers[] = {
+        { "position", app_event_log(s->app)->durable_position },
+        { "behind", bus_backlog(bus) },
+        { "lanes_parked", parked_lanes(bus) },
+        { "dead_letters", bus->n_dead_letters_open },
+        { "keys", app_idempotency_entries(s->app) },
+    };
+    struct log_field fields[ARRAY_LEN(numbers)];
+    char texts[ARRAY_LEN(numbers)][24];
+
+    for (unsigned i = 0; i < ARRAY_LEN(numbers); i++) {
+        int n = snprintf(texts[i], sizeof(texts[i]), "%llu", (unsigned long long)numbers[i].n);
+
+        fields[i] = (struct log_field){ numbers[i].name, { texts[i], (size_t)n } };
+    }
+    say(s, LOG_INFO, "loaded", fields, ARRAY_LEN(fields));
+}
+
 static void listen_now(struct server *s)
 {
     char where[TCP_ADDRESS_TEXT_MAX], contexts[64];
@@ -439,6 +501,8 @@ static void listen_now(struct server *s)
     }
     tcp_listener_address(s->listener, &bound);
     tcp_address_format(&bound, where);
+    say_loaded(s);
+    warn_of_kept_settings(s);
     {
         const struct log_field fields[] = {
             { "version", STR(ORDERLY_VERSION) },
