@@ -274,6 +274,7 @@ static void api_on_headers(void *ctx, struct http_request *req)
     }
     if (c->route->body_max && c->route->body_max < req->body_max)
         req->body_max = c->route->body_max;
+    req->is_long = c->route->is_long;
 }
 
 static void delayed_fire(struct timer *t)

@@ -23,6 +23,7 @@ struct route {
     const char *query; /* the parameters it knows, each between blanks; NULL: none */
     size_t body_max;   /* 0: the server's */
     bool is_new_work;  /* makes work for the contexts: refused unread while the door is full */
+    bool is_long;      /* the answer may have megabytes */
     enum route_answer answer;
 };
 

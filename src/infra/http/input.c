@@ -193,10 +193,21 @@ static size_t take_chunks(struct http_conn *c, const char *p, size_t n)
     return used;
 }
 
+static bool is_answering_long(const struct http_conn *c)
+{
+    const struct http_request *last;
+
+    if (list_is_empty(&c->requests))
+        return false;
+    last = container_of(c->requests.prev, struct http_request, link);
+    return last->is_long && !last->is_finished;
+}
+
 static bool is_blocked(const struct http_conn *c)
 {
-    return c->phase == PHASE_HEAD && (c->n_requests >= limits_of(c)->pipeline_max ||
-                                      output_waiting(c) > limits_of(c)->output_max);
+    return c->phase == PHASE_HEAD &&
+           (c->n_requests >= limits_of(c)->pipeline_max || is_answering_long(c) ||
+            output_waiting(c) > limits_of(c)->output_max);
 }
 
 /* Returns how many bytes are used up. */

@@ -138,6 +138,9 @@ struct http_request {
 
     /* Set by on_headers, if it likes; the core starts with limits.body_max. */
     size_t body_max;
+    /* Set by on_headers where the answer may have megabytes: what comes behind it on the connection
+     * is read when it is given, so that no more than one of them waits for its reader. */
+    bool is_long;
 
     /* For the layers above; NULL and empty at first. */
     void *user;

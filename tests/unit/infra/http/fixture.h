@@ -84,6 +84,7 @@ static inline void fixture_on_headers(void *ctx, struct http_request *req)
     req->user = ctx;
     if (str_eq(req->path, STR("/small")))
         req->body_max = 10;
+    req->is_long = str_eq(req->query, STR("long"));
     if (str_eq(req->path, STR("/nowhere")))
         respond_text(req, 404, STR("nowhere"));
 }

@@ -77,6 +77,33 @@ static void pipeline__stops_reading_at_sixteen_in_flight(void **state)
     fixture_deinit(&f);
 }
 
+static void pipeline__reads_nothing_behind_an_answer_that_may_be_long(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f);
+    fixture_send(&f, GET("/hold") GET("/hold?long") GET("/hold?long") GET("/hold"));
+    fixture_handled(&f, "GET /hold|GET /hold?long|");
+    assert_false(f.client.is_reading);
+    respond_held(&f, 1, "b"); /* behind the first: it is held, and the next one made */
+    loopback_turn(&f.client);
+    fixture_handled(&f, "GET /hold|GET /hold?long|GET /hold?long|");
+    respond_held(&f, 0, "a");
+    loopback_turn(&f.client);
+    assert_bodies(&f, "a b");
+    assert_false(f.client.is_reading);
+    respond_held(&f, 2, "c");
+    loopback_turn(&f.client);
+    fixture_handled(&f, "GET /hold|GET /hold?long|GET /hold?long|GET /hold|");
+    assert_true(f.client.is_reading);
+    respond_held(&f, 3, "d");
+    loopback_turn(&f.client);
+    assert_bodies(&f, "a b c d");
+    f.n_held = 0;
+    fixture_deinit(&f);
+}
+
 static void pipeline__puts_a_fault_after_the_answers_before_it(void **state)
 {
     struct fixture f;
@@ -539,6 +566,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pipeline__answers_in_order_when_handlers_finish_in_reverse),
         cmocka_unit_test(pipeline__stops_reading_at_sixteen_in_flight),
+        cmocka_unit_test(pipeline__reads_nothing_behind_an_answer_that_may_be_long),
         cmocka_unit_test(pipeline__puts_a_fault_after_the_answers_before_it),
         cmocka_unit_test(pipeline__drops_what_follows_an_answer_that_closes),
         cmocka_unit_test(output__stops_reading_while_too_much_waits),
