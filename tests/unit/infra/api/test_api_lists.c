@@ -143,7 +143,7 @@ static void is_refunded(struct api_fixture *f, const char *id, const char *payme
 /* The list is these, in this order; NULL ends. */
 static void assert_listed(struct api_fixture *f, const char *target, const char *const *ids)
 {
-    char at[32];
+    char at[40];
     size_t n = 0;
 
     assert_int_equal(get(f, target), 200);
