@@ -45,6 +45,7 @@ class Book:
         self.carts = {}           # cart -> order, of this life
         self.single = set()       # customers who may have one order only: they asked with a key
         self.cancelled = 0
+        self.in_doubt = []        # Requests of this life that a failing store could not answer
         self.doubtful = 0         # requests of which nobody knew, asked again
         self.replayed = 0
         self._n = 0
@@ -52,6 +53,7 @@ class Book:
     def begin_life(self):
         self.life += 1
         self.in_this_life, self.keyed, self.carts = [], {}, {}
+        self.in_doubt = []
 
     def unique(self, prefix):
         self._n += 1
@@ -85,6 +87,9 @@ class Book:
         request = Request("POST", path, raw, key)
         answer = yield request
         if answer.status == 503:
+            return None
+        if answer.status == 500 and answer.json["code"] == "store_failed":
+            self.in_doubt.append(request)
             return None
         if answer.status not in accepted:
             raise Wrong(f"{path}: {answer.status} {answer.body[:500]!r}")
@@ -175,7 +180,7 @@ class Book:
             if answer.status != 200:
                 raise Wrong(f"lost: {request.path} {answer.status} {answer.body[:300]!r}")
         self._replay(host, port, self.keyed)
-        self._ask_doubtful(host, port, in_the_air)
+        self._ask_doubtful(host, port, in_the_air + self.in_doubt)
         for key in self.chance.sample(sorted(self.keyed), min(5, len(self.keyed))):
             self.kept[key] = self.keyed[key]
 

@@ -35,6 +35,7 @@ class Server:
         self.args, self.listen = list(args), listen
         self.has_shim = shim
         self.shim = Shim(find_library(BINARY), self.folder / "shim", self.data)
+        self.before, self.env = [], {}  # a command that starts the program, and more variables
         self.process = None
         self.starts = []  # seconds until it listened, of each life
 
@@ -45,10 +46,11 @@ class Server:
         env = {k: v for k, v in os.environ.items() if not k.startswith("ORDERLY_")}
         if self.has_shim:
             env.update(self.shim.env(self.has_shim == "journal"))
+        env.update(self.env)
         self.began = time.monotonic()
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                [BINARY, "serve", "--data", str(self.data), "--listen", self.listen,
+                [*self.before, BINARY, "serve", "--data", str(self.data), "--listen", self.listen,
                  "--set=log.audit=false", *self.args, *more],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=env)
         return self
