@@ -35,6 +35,7 @@
 #include "orderly/infra/store/lmdb_engine.h"
 #include "orderly/infra/store/memory.h"
 #include "orderly/infra/store/store_thread.h"
+#include "sim/sim.h"
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -817,6 +818,8 @@ static int run_help(unsigned n_args, char *const *args)
         return help_serve();
     if (command)
         return command->run(1, explain);
+    if (n_args && strcmp(args[0], "sim") == 0)
+        return sim_command_run(1, explain);
     for (const struct command_line *c = command_lines; n_args && c->name; c++) {
         if (strcmp(c->name, args[0]) == 0)
             n_args = 0;
@@ -831,6 +834,7 @@ static int run_help(unsigned n_args, char *const *args)
 
 static const struct command_line command_lines[] = {
     { "serve", "take orders over HTTP", run_serve },
+    { "sim", "run the whole server on virtual time, with faults, and judge it", sim_command_run },
     { "help", "say this, or with a command behind it what that can be told", run_help },
     { "version", "say which version this is", run_version },
     { NULL, NULL, NULL },

@@ -1,0 +1,283 @@
+/* What the files of the simulated world share.
+ *
+ *     process.c  the server, and how it ends and begins       clients.c  connections, requests, answers
+ *     shop.c     what the clients want: orders and products   finish.c   when faults have stopped
+ *     faults.c   what goes wrong, how often in this seed      world.c    the loop: what happens next
+ *
+ * A step is one thing that the seed chose among all that can happen now: a turn of the loop, its alarm,
+ * a commit of some of the writes, a read, some bytes from a client, an answer read. Where nothing can,
+ * time goes on to the next thing that is due.
+ *
+ * Whatever runs the server's code runs between process_enter and process_leave, so that what it
+ * allocates is the process's. */
+#ifndef SRC_SIM_WORLD_H
+#define SRC_SIM_WORLD_H
+#include "chance.h"
+#include "orderly/base/heap.h"
+#include "orderly/infra/api/api.h"
+#include "orderly/infra/http/loopback.h"
+#include "orderly/infra/store/store_virtual.h"
+#include "orderly/infra/virtual/manual_scheduler.h"
+#include "orderly/infra/virtual/seeded_random.h"
+#include "process_memory.h"
+#include "sim.h"
+#include "sim_disk.h"
+#include "trace.h"
+
+struct world;
+
+/* Something that is due at a time. */
+struct task {
+    struct heap_node node;
+    void (*run)(struct world *w, struct task *t);
+};
+
+/* ---- process.c ------------------------------------------------------------------------------- */
+
+#define PROCESS_HELD_MAX 32
+
+/* A delivery whose handler has not begun yet. */
+struct held {
+    struct delivery *delivery;
+    int64_t due_us;
+    bool overtaken;
+};
+
+struct process {
+    struct process_memory memory;
+    struct store_virtual store;
+    struct app *app;
+    struct api *api;
+    struct http_server http;
+    struct bus_tap tap;
+    void (*handles[SUBSCRIPTION_COUNT])(struct subscription *s, struct delivery *d);
+    struct held held[PROCESS_HELD_MAX];
+    unsigned n_held;
+    bool is_running;
+    bool is_told;      /* the witness knows that it has loaded */
+    bool is_listening; /* clients may connect */
+    bool has_failed;   /* its store broke: it ends now */
+    bool is_drained;
+    unsigned n_starts;
+};
+
+void process_start(struct world *w);
+/* Gone, with all that was not committed. */
+void process_crash(struct world *w, const char *why);
+/* Ends in order; what it held must be nothing then. */
+void process_stop(struct world *w);
+struct mem_source *process_enter(struct world *w);
+void process_leave(struct mem_source *before);
+/* Begins the nth held delivery. */
+void process_begin_held(struct world *w, unsigned n);
+/* After anything that ran in the process. */
+void process_look(struct world *w);
+
+/* ---- clients.c ------------------------------------------------------------------------------- */
+
+#define CLIENTS_MAX 8
+#define REQUEST_TARGET_MAX 160
+#define REQUEST_BODY_MAX 1200
+#define REQUEST_KEY_MAX 48
+#define REPEATS_MAX 24
+
+struct plan;
+struct wish;
+
+/* What was read, valid during the callback. */
+struct response {
+    int status;
+    bool is_replayed;
+    uint64_t sequence;
+    struct str body;
+};
+/* NULL: nobody tries any more. */
+typedef void (*wish_cb)(struct world *w, struct wish *r, const struct response *res);
+
+struct wish {
+    struct task task; /* to be sent then */
+    struct list link; /* of the client's, or of the kept ones */
+    enum sim_command command;
+    uint64_t number;
+    const char *method;
+    char key[REQUEST_KEY_MAX]; /* "": none */
+    char target[REQUEST_TARGET_MAX];
+    char body[REQUEST_BODY_MAX];
+    struct plan *plan; /* NULL: none */
+    bool has_order;
+    struct order_id order;
+    enum event_type message_type;
+    unsigned tries, tries_max;
+    bool is_essential; /* tried until it is answered */
+    bool may_lose;     /* its answer may be lost and come late */
+    bool was_repeated;
+    unsigned client; /* UINT_MAX: any */
+    int64_t asked_wall_ms;
+    int64_t answered_wall_ms;
+    int64_t sent_us, give_up_us;
+    wish_cb done;
+};
+
+struct client {
+    struct loopback link;
+    bool is_connected;
+    struct list flying;  /* sent, oldest first */
+    struct list waiting; /* to be sent */
+    unsigned n_flying;
+    struct buf out; /* bytes of the first waiting one that are not sent yet */
+    size_t out_at;
+    struct wish *sending;
+    size_t seen;   /* bytes of link.received that were taken out */
+    size_t looked; /* as many were there when it last looked */
+    int64_t reads_at_us;
+};
+
+struct clients {
+    struct client all[CLIENTS_MAX];
+    unsigned n, pipeline;
+    uint64_t n_requests, n_numbers;
+    struct list kept; /* answered ones that may be repeated a day later */
+    unsigned n_kept;
+};
+
+void clients_init(struct world *w);
+void clients_deinit(struct world *w);
+/* The process is gone: all connections are. */
+void clients_lose_all(struct world *w);
+/* In the process. */
+void clients_close_all(struct world *w);
+bool client_can_send(const struct world *w, const struct client *c);
+bool client_can_read(const struct world *w, const struct client *c);
+void client_send(struct world *w, struct client *c);
+void client_read(struct world *w, struct client *c);
+void client_give_up(struct world *w, struct client *c);
+int64_t client_next_us(const struct world *w, const struct client *c);
+/* Tells connections that have ended. */
+void clients_turn(struct world *w);
+
+struct wish *wish_create(struct world *w, enum sim_command command, const char *method,
+                         struct plan *plan);
+__attribute__((format(printf, 2, 3))) void wish_target(struct wish *r, const char *fmt, ...);
+__attribute__((format(printf, 2, 3))) void wish_body(struct wish *r, const char *fmt, ...);
+void wish_key(struct world *w, struct wish *r); /* a new one */
+void wish_order(struct wish *r, const struct order_id *id);
+void wish_start(struct world *w, struct wish *r, int64_t delay_us);
+/* The same request again, key included, as the client would write it. */
+struct wish *wish_repeat(struct world *w, const struct wish *r);
+
+/* ---- shop.c ---------------------------------------------------------------------------------- */
+
+#define PRODUCTS_N_MAX 6
+#define PLAN_LINES_MAX 3
+#define PLAN_IDS_MAX 6
+
+/* An order that a client wants, from the wish to the end. */
+struct plan {
+    struct task task, cancel;
+    unsigned index;
+    struct chance chance;
+    bool by_cart, is_placed, is_over, has_key;
+    enum flow_id flow;
+    unsigned n_lines, n_added;
+    unsigned product[PLAN_LINES_MAX], quantity[PLAN_LINES_MAX];
+    char cart_id[UUID_TEXT_LEN + 1];
+    struct order_id id;
+    char id_text[UUID_TEXT_LEN + 1];
+    enum order_status status;
+    char total[24];
+    char shipment_id[TEXT_ID_MAX + 1];
+    unsigned looks;
+    unsigned n_outside;
+};
+
+struct shop {
+    struct plan *plans;
+    unsigned n_plans;
+    unsigned n_products, n_products_made;
+    int64_t quantity_most;
+    struct task operator_task, settings_task, stock_task;
+    unsigned n_messages;
+    unsigned outside_ppm; /* how often an outside context speaks */
+    unsigned n_over;
+    bool is_finishing;
+};
+
+void shop_init(struct world *w);
+void shop_deinit(struct world *w);
+/* Products are there: orders may come. */
+void shop_open(struct world *w, int64_t duration_us);
+/* Reads what an order's answer says into the plan. */
+void shop_look_at(struct plan *p, struct str body);
+bool json_text(struct str body, const char *name, char *out, size_t size);
+void shop_put_settings(struct world *w, enum simulator which, bool is_normal, wish_cb done);
+/* Says a message for the order once or, as the seed likes, several times. */
+void shop_say(struct world *w, struct plan *p, const struct order_id *order, enum event_type type,
+              const char *payload, bool is_essential);
+
+/* ---- finish.c -------------------------------------------------------------------------------- */
+
+struct finish {
+    unsigned n_open; /* questions that are not answered */
+    unsigned round, n_unsettled, n_parked;
+};
+/* Runs the world until all is settled, or nothing more can be done for it. */
+void finish_run(struct world *w);
+
+/* ---- faults.c -------------------------------------------------------------------------------- */
+
+struct faults {
+    unsigned ppm[SIM_FAULT_COUNT]; /* how often, of the chances that there are */
+    uint64_t counts[SIM_FAULT_COUNT];
+    struct chance chance;
+    struct task clock, suspend, full;
+    int64_t full_until_us;
+    unsigned n_crashes;
+    bool are_over;
+};
+
+void faults_init(struct world *w);
+void faults_start(struct world *w);
+/* No more of them. */
+void faults_stop(struct world *w);
+/* Whether one of this kind happens here; counts it. */
+bool fault_hits(struct world *w, enum sim_fault f);
+bool fault_is_on(const struct world *w, enum sim_fault f);
+void fault_count(struct world *w, enum sim_fault f);
+
+/* ---- world.c --------------------------------------------------------------------------------- */
+
+struct world {
+    struct sim_config config;
+    struct manual_scheduler ms;
+    struct seeded_random random; /* the server's */
+    struct chance steps;         /* which thing happens next */
+    struct chance wishes;        /* what clients and operators want */
+    struct sim_disk disk;
+    struct process process;
+    struct clients clients;
+    struct shop shop;
+    struct faults faults;
+    struct finish finish;
+    struct heap tasks;
+    struct task restart;
+    struct witness *witness;
+    struct trace trace;
+    struct app_config app_config;
+    struct log log;
+    int64_t commit_due_us, read_due_us; /* 0: not set, as nothing waits */
+    int64_t started_us;
+    bool is_over; /* a violation was seen */
+};
+
+int64_t world_now_us(const struct world *w);
+/* Tells the witness the time. */
+void world_tell_time(struct world *w);
+void task_start(struct world *w, struct task *t, void (*run)(struct world *w, struct task *t),
+                int64_t delay_us);
+void task_stop(struct world *w, struct task *t);
+/* Runs until that time, or until the run is over. */
+void world_run_until(struct world *w, int64_t until_us);
+
+#define world_tell(w, order, plan, ...)                                                            \
+    trace_tell(&(w)->trace, world_now_us(w), (order), (plan), __VA_ARGS__)
+#endif
