@@ -14,7 +14,7 @@
 
 static const struct route *pick(unsigned i)
 {
-    const struct route *found[ROUTES_MAX];
+    const struct route *found[ROUTES_MAX] = { NULL };
     unsigned n = 0;
 
     for (unsigned r = 0; r < routes_len && n < ROUTES_MAX; r++) {
