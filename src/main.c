@@ -565,10 +565,24 @@ static void on_app_ready(void *ctx, enum err status)
     }
 }
 
-/* As many descriptors as the system allows: the limit on connections is ours to keep. */
+/* How many connections so many descriptors are enough for. */
+static uint64_t connections_within(uint64_t descriptors)
+{
+    uint64_t beside = descriptors < 2 * DESCRIPTORS_BESIDE ? descriptors / 2 : DESCRIPTORS_BESIDE;
+    uint64_t n = (descriptors - beside) * HTTP_REFUSED_SHARE / (HTTP_REFUSED_SHARE + 1);
+
+    return n > 1 ? n - 1 : 1;
+}
+
+/* As many descriptors as the system allows. Where they are fewer than connections, the limit on
+ * these is lowered, and who is beyond it is told so: for want of a descriptor a connection can only
+ * be dropped without a word to the client or to the log. */
 static void raise_descriptors(struct server *s)
 {
-    uint64_t wanted = s->options.http.connections_max + DESCRIPTORS_BESIDE;
+    size_t *connections_max = &s->options.http.connections_max;
+    char texts[2][24];
+    struct log_field fields[] = { { "limit", { texts[0], 0 } },
+                                  { "connections", { texts[1], 0 } } };
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
@@ -578,8 +592,13 @@ static void raise_descriptors(struct server *s)
         (void)setrlimit(RLIMIT_NOFILE, &limit);
         (void)getrlimit(RLIMIT_NOFILE, &limit);
     }
-    if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < wanted)
-        say_number(s, LOG_WARN, "few_descriptors", "limit", limit.rlim_cur);
+    if (limit.rlim_cur == RLIM_INFINITY || connections_within(limit.rlim_cur) >= *connections_max)
+        return;
+    *connections_max = connections_within(limit.rlim_cur);
+    fields[0].value.n =
+        (size_t)snprintf(texts[0], sizeof(texts[0]), "%llu", (unsigned long long)limit.rlim_cur);
+    fields[1].value.n = (size_t)snprintf(texts[1], sizeof(texts[1]), "%zu", *connections_max);
+    say(s, LOG_WARN, "few_descriptors", fields, ARRAY_LEN(fields));
 }
 
 static void watch_signal(struct server *s, uv_signal_t *handle, int number, uv_signal_cb cb)

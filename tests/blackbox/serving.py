@@ -28,16 +28,20 @@ def clean_environment(extra=None):
 
 
 class Server:
-    def __init__(self, folder, *args, env=None, listen="127.0.0.1:0"):
-        """Its data are below the folder, unless the arguments say otherwise."""
+    def __init__(self, folder, *args, env=None, listen="127.0.0.1:0", descriptors=None):
+        """Its data are below the folder, unless the arguments say otherwise. descriptors: as many
+        as it may have."""
         self.folder = folder
         if not any(a.split("=")[0] in ("--data", "--store") for a in args):
             args = ("--data", str(folder / "data"), *args)
         self.log_path = folder / "server.log"
         self.log_file = open(self.log_path, "wb")
+        command = [BINARY, "serve", "--listen", listen, *args]
+        if descriptors:
+            command = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh", *command]
         self.process = subprocess.Popen(
-            [BINARY, "serve", "--listen", listen, *args], stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=self.log_file, env=clean_environment(env))
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log_file,
+            env=clean_environment(env))
         self.greeting = self._read_greeting()
         self.url = self.greeting.splitlines()[0].split(" ")[-1]
         self.host, self.port = self.url.split("//")[1].rsplit(":", 1)

@@ -92,12 +92,12 @@ class Vitals:
         self.proc = f"/proc/{server.process.pid}"
 
     def resident(self):
-        """Bytes."""
+        """Bytes of its own memory; what it sees of the store's file is not counted."""
         with open(f"{self.proc}/status") as status:
             for line in status:
-                if line.startswith("VmRSS:"):
+                if line.startswith("RssAnon:"):
                     return int(line.split()[1]) * 1024
-        raise AssertionError("no VmRSS")
+        raise AssertionError("no RssAnon")
 
     def descriptors(self):
         return len(os.listdir(f"{self.proc}/fd"))

@@ -2,7 +2,7 @@
 #include "orderly/base/mem.h"
 
 #define FREE_CONNS_MAX 1024
-#define REFUSED_LINGERING_MAX 256 /* refused ones that get the time to read why */
+#define REFUSED_LINGERING_MAX 256 /* refused ones that get the time to read why, at most … */
 #define REFUSED_TOLD_MS 1000
 #define FLUSH_ROUNDS 32
 
@@ -170,6 +170,14 @@ static void uncount_address(struct http_server *s, struct http_address *a)
     mem_free(a);
 }
 
+/* … and as a share of the others, so that all of them need a known number of descriptors. */
+static size_t refused_lingering_max(const struct http_server *s)
+{
+    size_t share = s->config.limits.connections_max / HTTP_REFUSED_SHARE + 1;
+
+    return share < REFUSED_LINGERING_MAX ? share : REFUSED_LINGERING_MAX;
+}
+
 static void refuse(struct http_conn *c, uint64_t *counter)
 {
     struct http_server *s = c->server;
@@ -178,7 +186,7 @@ static void refuse(struct http_conn *c, uint64_t *counter)
     s->refused_untold++;
     tell_refused(s);
     input_fault(c, HTTP_FAULT_CONNECTIONS);
-    if (s->refused_lingering >= REFUSED_LINGERING_MAX) {
+    if (s->refused_lingering >= refused_lingering_max(s)) {
         output_write(c);
         conn_close(c);
         return;

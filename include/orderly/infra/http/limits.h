@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Of the connections beyond connections_max, one for each so many within it stays open for a moment,
+ * so that its 503 arrives; the others are closed with it. */
+#define HTTP_REFUSED_SHARE 8
+
 /* name, default, unit, what happens beyond
  *
  * request_line_max counts without the line end, header_block_max the field lines with theirs and

@@ -1,5 +1,6 @@
 /* The server as a whole: caps on connections, and its end. */
 #include "fixture.h"
+#include "orderly/base/mem.h"
 
 #define H "Host: localhost\r\n"
 #define GET(path) "GET " path " HTTP/1.1\r\n" H "\r\n"
@@ -172,25 +173,37 @@ static void caps__are_told_at_most_once_a_second(void **state)
     fixture_deinit(&f);
 }
 
-static void caps__refuse_with_an_answer_that_arrives(void **state)
+static void check_refusals(unsigned within, unsigned lingering)
 {
-    struct loopback clients[300];
+    unsigned n = within + lingering + 4;
+    struct loopback *all = mem_zalloc(n * sizeof(*all));
     struct fixture f;
 
-    (void)state;
     fixture_config(&f);
-    f.config.limits.connections_max = 1;
+    f.config.limits.connections_max = within + 1; /* the fixture's own is one */
     fixture_start(&f);
-    for (unsigned i = 0; i < ARRAY_LEN(clients); i++) {
-        loopback_connect(&clients[i], &f.server);
-        assert_memory_equal(clients[i].received.p, "HTTP/1.1 503 ", 13);
+    for (unsigned i = 0; i < n; i++) {
+        loopback_connect(&all[i], &f.server);
+        if (i >= within)
+            assert_memory_equal(all[i].received.p, "HTTP/1.1 503 ", 13);
         /* The first ones may still send; a flood gets the answer and nothing else. */
-        assert_int_equal(clients[i].is_closed, i >= 256);
+        assert_int_equal(all[i].is_closed, i >= within + lingering);
     }
-    assert_int_equal(f.server.counters.connections_open, 1);
-    for (unsigned i = 0; i < ARRAY_LEN(clients); i++)
-        loopback_deinit(&clients[i]);
+    assert_int_equal(f.server.counters.connections_open, within + 1);
+    for (unsigned i = 0; i < n; i++)
+        loopback_deinit(&all[i]);
     fixture_deinit(&f);
+    mem_free(all);
+}
+
+static void caps__refuse_with_an_answer_that_arrives(void **state)
+{
+    (void)state;
+    check_refusals(0, 1);
+    check_refusals(HTTP_REFUSED_SHARE - 1, 2);
+    check_refusals(3 * HTTP_REFUSED_SHARE - 2, 3);
+    check_refusals(3 * HTTP_REFUSED_SHARE - 1, 4);
+    check_refusals(300 * HTTP_REFUSED_SHARE, 256);
 }
 
 static void server__does_not_let_one_client_disturb_another(void **state)
