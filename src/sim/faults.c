@@ -103,7 +103,9 @@ static void jump(struct world *w, struct task *t)
     trace_step(&w->trace, 'j', (uint64_t)ms, 0, 0);
     world_tell(w, NULL, TRACE_ALL, "==        the wall clock is set %s by %lld ms",
                ms < 0 ? "back" : "forward", (long long)(ms < 0 ? -ms : ms));
+    world_tell_time(w); /* the witness hears of both, though nothing may happen in between */
     w->ms.wall_offset_ms += ms;
+    world_tell_time(w);
     task_start(w, t, jump, next_us(w, SIM_FAULT_CLOCK_JUMP));
 }
 
