@@ -43,7 +43,8 @@ struct wish *wish_create(struct world *w, enum sim_command command, const char *
     return r;
 }
 
-static void format(char *out, size_t size, const char *fmt, va_list args)
+__attribute__((format(printf, 3, 0))) static void format(char *out, size_t size, const char *fmt,
+                                                         va_list args)
 {
     int n = vsnprintf(out, size, fmt, args);
 
