@@ -49,12 +49,16 @@ void shipment_apply(struct shipment *s, const struct event *e)
         shipment_apply_created(s, e);
         break;
     case EVENT_SHIPMENT_DISPATCHED:
-        s->status = SHIPMENT_STATUS_DISPATCHED;
-        s->dispatched_at_ms = e->p.dispatched_at_ms ? e->p.dispatched_at_ms : e->occurred_at_ms;
+        /* A carrier may say it twice, and late: that takes nothing back, and the first time counts. */
+        if (s->status != SHIPMENT_STATUS_DELIVERED)
+            s->status = SHIPMENT_STATUS_DISPATCHED;
+        if (s->dispatched_at_ms == 0)
+            s->dispatched_at_ms = e->p.dispatched_at_ms ? e->p.dispatched_at_ms : e->occurred_at_ms;
         break;
     case EVENT_SHIPMENT_DELIVERED:
         s->status = SHIPMENT_STATUS_DELIVERED;
-        s->delivered_at_ms = e->p.delivered_at_ms ? e->p.delivered_at_ms : e->occurred_at_ms;
+        if (s->delivered_at_ms == 0)
+            s->delivered_at_ms = e->p.delivered_at_ms ? e->p.delivered_at_ms : e->occurred_at_ms;
         break;
     case EVENT_SHIPMENT_CANCELLED:
         s->status = SHIPMENT_STATUS_CANCELLED;

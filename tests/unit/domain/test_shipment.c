@@ -130,6 +130,27 @@ static void shipment__keeps_the_first_creation_and_refused_news_out(void **state
     shipment_deinit(&s);
 }
 
+/* A carrier posts it again, late: nothing of what came since is taken back. */
+static void shipment__stays_delivered_when_its_dispatch_is_said_again(void **state)
+{
+    struct shipment s = a_shipment(true);
+    struct event dispatched = { .type = EVENT_SHIPMENT_DISPATCHED, .occurred_at_ms = 10 };
+    struct event delivered = { .type = EVENT_SHIPMENT_DELIVERED, .occurred_at_ms = 20 };
+    struct event_list l;
+
+    (void)state;
+    shipment_apply(&s, &dispatched);
+    shipment_apply(&s, &delivered);
+    dispatched.occurred_at_ms = delivered.occurred_at_ms = 30;
+    shipment_apply(&s, &dispatched);
+    assert_int_equal(s.status, SHIPMENT_STATUS_DELIVERED);
+    shipment_apply(&s, &delivered);
+    assert_int_equal(s.dispatched_at_ms, 10);
+    assert_int_equal(s.delivered_at_ms, 20);
+    assert_int_equal(try(&s, DELIVER, &l), SHIPMENT_HOLDS);
+    shipment_deinit(&s);
+}
+
 static void shipment__of_another_is_not_ours(void **state)
 {
     struct shipment s = { 0 };
@@ -148,6 +169,7 @@ int main(void)
         cmocka_unit_test(shipment__answers_every_deed_in_every_state),
         cmocka_unit_test(shipment__goes_its_way),
         cmocka_unit_test(shipment__keeps_the_first_creation_and_refused_news_out),
+        cmocka_unit_test(shipment__stays_delivered_when_its_dispatch_is_said_again),
         cmocka_unit_test(shipment__of_another_is_not_ours),
     };
 
