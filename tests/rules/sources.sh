@@ -22,8 +22,10 @@ files_below() { find "$@" -name '*.[ch]' ! -path 'src/forbidden/*' 2>/dev/null |
 # shellcheck disable=SC2046 # our file names have no spaces
 {
     include='^[[:space:]]*#[[:space:]]*include[[:space:]]*["<](\.\./)*'
-    refuse "arrows point inwards" "${include}orderly/(domain|app|infra)/" $(files_below src/base include/orderly/base)
-    refuse "arrows point inwards" "${include}orderly/(app|infra)/" $(files_below src/domain include/orderly/domain)
+    refuse "arrows point inwards" "${include}orderly/(domain|flowcheck|app|infra)/" $(files_below src/base include/orderly/base)
+    refuse "arrows point inwards" "${include}orderly/(flowcheck|app|infra)/" $(files_below src/domain include/orderly/domain)
+    refuse "arrows point inwards" "${include}orderly/(app|infra)/" \
+        $(files_below src/flowcheck include/orderly/flowcheck)
     refuse "arrows point inwards" "${include}orderly/infra/" $(files_below src/app include/orderly/app)
 
     # Contexts hear of an order by messages only, so that any of them can be moved out.

@@ -11,6 +11,7 @@ const struct operate_command operate_commands[] = {
     { "backup", "copy the store, also while the server serves", operate_backup },
     { "verify", "check that everything stored is what the events say", operate_verify },
     { "rebuild", "make snapshots and lists anew from the events", operate_rebuild },
+    { "flow", "check the flows in every interleaving, and draw them", operate_flow },
     { NULL, NULL, NULL },
 };
 

@@ -9,4 +9,5 @@ int operate_backup(unsigned n_args, char *const *args);
 int operate_report(unsigned n_args, char *const *args);
 int operate_verify(unsigned n_args, char *const *args);
 int operate_rebuild(unsigned n_args, char *const *args);
+int operate_flow(unsigned n_args, char *const *args);
 #endif

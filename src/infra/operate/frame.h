@@ -47,6 +47,7 @@ struct operate_spec {
     /* Turns the texts of the command line into op->state; false after a complaint: exit 64. NULL:
      * nothing to check. Parent. */
     bool (*check)(struct operate *op);
+    bool has_no_data;      /* there is no --data; opens_itself, too */
     bool opens_itself;     /* op->engine is NULL when it runs */
     bool dies_of_a_signal; /* its work can't be cut short otherwise; see tidy */
     /* Returns the exit code. Child. */

@@ -29,7 +29,7 @@ static const struct operate_flag *find_flag(struct operate *op, const char *arg,
         }
     }
     *place = &op->data;
-    return is_flag(&data_flag, arg, value) ? &data_flag : NULL;
+    return !spec->has_no_data && is_flag(&data_flag, arg, value) ? &data_flag : NULL;
 }
 
 static bool wrong_number(const struct operate *op, unsigned n, struct buf *why)
@@ -87,7 +87,7 @@ enum operate_parse operate_parse(struct operate *op, unsigned n_args, char *cons
         }
         *place = flag->value ? value : "";
     }
-    if (op->data[0] == '\0') {
+    if (!op->spec->has_no_data && op->data[0] == '\0') {
         buf_printf(why, "the data directory must have a name");
         return OPERATE_PARSE_WRONG;
     }
@@ -122,7 +122,8 @@ static void print_usage(const struct operate_spec *spec, struct buf *out)
     column = out->n - begin;
     for (unsigned i = 0; i < OPERATE_FLAGS_MAX && spec->flags[i].name; i++)
         add_usage(out, &column, &spec->flags[i]);
-    add_usage(out, &column, &data_flag);
+    if (!spec->has_no_data)
+        add_usage(out, &column, &data_flag);
     buf_printf(out, "\n");
 }
 
@@ -141,16 +142,20 @@ void operate_print_help(const struct operate_spec *spec, struct buf *out)
     buf_printf(out, "\n%s\nFlags\n", spec->about);
     for (unsigned i = 0; i < OPERATE_FLAGS_MAX && spec->flags[i].name; i++)
         print_flag(&spec->flags[i], out);
-    buf_printf(out, "  %-22s%s; %s, or ORDERLY_DATA\n", "--data DIR", data_flag.what,
-               OPERATE_DATA_DEFAULT);
+    if (!spec->has_no_data)
+        buf_printf(out, "  %-22s%s; %s, or ORDERLY_DATA\n", "--data DIR", data_flag.what,
+                   OPERATE_DATA_DEFAULT);
     print_flag(&help_flag, out);
     buf_printf(out, "\nExamples\n%s", spec->examples);
     buf_printf(out, "\nExit codes\n"
                     "  0   done\n");
     if (spec->exit_codes)
         buf_add_str(out, str_of(spec->exit_codes));
-    buf_printf(out, "  64  wrong command line        69  in use by another\n"
-                    "  65  the data is damaged       74  can't read or write\n"
-                    "  66  no directory or no store  78  written by a newer version\n"
-                    "  128 and its number: a signal ended it before it was done\n");
+    if (spec->has_no_data)
+        buf_printf(out, "  64  wrong command line        74  can't write\n");
+    else
+        buf_printf(out, "  64  wrong command line        69  in use by another\n"
+                        "  65  the data is damaged       74  can't read or write\n"
+                        "  66  no directory or no store  78  written by a newer version\n"
+                        "  128 and its number: a signal ended it before it was done\n");
 }
