@@ -1,6 +1,7 @@
 #include "orderly/app/settings_codec.h"
 #include "orderly/base/bytes.h"
 #include "orderly/base/check.h"
+#include <limits.h>
 
 #define SETTINGS_FORMAT 1
 
@@ -82,16 +83,25 @@ struct common {
 static bool read_common(struct bytes_reader *r, struct common *c, unsigned mode_max)
 {
     bool ok = bytes_read_u8(r) == SETTINGS_FORMAT;
+    uint64_t fail_first;
 
     c->enabled = bytes_read_u8(r) != 0;
     c->mode = bytes_read_u8(r);
-    c->fail_first = (unsigned)bytes_read_u64(r);
+    fail_first = bytes_read_u64(r);
+    ok = ok && fail_first <= UINT_MAX;
+    c->fail_first = (unsigned)fail_first;
     c->delay_ms[FLOW_NONE] = 0;
     for (unsigned f = FLOW_NONE + 1; f < FLOW_COUNT; f++) {
         c->delay_ms[f] = (int64_t)bytes_read_u64(r);
         ok = ok && c->delay_ms[f] >= 0 && c->delay_ms[f] <= SIMULATOR_DELAY_MAX_MS;
     }
     return ok && !r->bad && c->mode <= mode_max;
+}
+
+/* False for what is no number, too. */
+static bool is_rate(double v)
+{
+    return v >= 0 && v <= 1;
 }
 
 static enum err decode_payments(struct bytes_reader *r, struct simulators *out)
@@ -112,7 +122,9 @@ static enum err decode_payments(struct bytes_reader *r, struct simulators *out)
     next.payments.has_decline_above = bytes_read_u8(r) != 0;
     next.payments.decline_above_e4 = (int64_t)bytes_read_u64(r);
     n = (size_t)(r->end - r->at);
-    if (r->bad || n >= sizeof(next.payments.reason))
+    if (r->bad || !is_rate(next.payments.failure_rate) || !is_rate(next.payments.poison_rate) ||
+        next.payments.decline_above_e4 < 0 || n >= sizeof(next.payments.reason) ||
+        memchr(r->at, 0, n))
         return ERR_DAMAGED;
     memcpy(next.payments.reason, r->at, n);
     next.payments.reason[n] = 0;
