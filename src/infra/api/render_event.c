@@ -238,31 +238,32 @@ static void render_field(struct json_out *o, const struct payload *p, const stru
     UNREACHABLE("field kind");
 }
 
-/* Length of the JSON text that begins at p, with its quotes. */
-static size_t quoted_len(const char *p)
+/* Length of the JSON text that s begins with, with its quotes; s.n if it has no end. */
+static size_t quoted_len(struct str s)
 {
     size_t n = 1;
 
-    while (p[n] != '"')
-        n += p[n] == '\\' ? 2 : 1;
-    return n + 1;
+    while (n < s.n && s.p[n] != '"')
+        n += s.p[n] == '\\' ? 2 : 1;
+    return n < s.n ? n + 1 : s.n;
 }
 
 /* Has the object this member, itself and not in one of its values? It was written by our own
- * writer, so it is valid, without blanks, and a name of ours has no escapes in it. */
+ * writer, so it is valid, without blanks, and a name of ours has no escapes in it. It comes from a
+ * stored row, though, so that it may be anything, and nothing is read behind its end. */
 static bool object_has(struct str object, struct str name)
 {
     unsigned depth = 0;
 
     for (size_t i = 0; i < object.n;) {
         char c = object.p[i];
-        size_t n = c == '"' ? quoted_len(object.p + i) : 1;
+        size_t n = c == '"' ? quoted_len((struct str){ object.p + i, object.n - i }) : 1;
 
         if (c == '{' || c == '[')
             depth++;
         else if (c == '}' || c == ']')
             depth--;
-        else if (c == '"' && depth == 1 && object.p[i + n] == ':' &&
+        else if (c == '"' && depth == 1 && i + n < object.n && object.p[i + n] == ':' &&
                  str_eq((struct str){ object.p + i + 1, n - 2 }, name))
             return true;
         i += n;
