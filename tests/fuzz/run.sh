@@ -23,20 +23,16 @@ mkdir -p "$build/log" "$build/findings" "$build/grown/$target"
 set -- "-max_total_time=$seconds" -timeout=120 -rss_limit_mb=2048 -max_len=4096 \
     -print_final_stats=1 "-artifact_prefix=$build/findings/$target-"
 [ ! -e "tests/fuzz/dict/$target.dict" ] || set -- "$@" "-dict=tests/fuzz/dict/$target.dict"
+corpus=$build/corpus/$target
+rm -rf "$corpus"
+/usr/bin/python3 -B tests/fuzz/pack.py unpack "tests/fuzz/corpus/$target.txt" "$corpus" || exit 2
 if [ -n "$seed" ]; then
-    set -- "$@" "-seed=$seed"
+    # What it finds interesting it writes into the first folder: this one is made anew each time.
+    set -- "$@" "-seed=$seed" "$corpus"
 else
-    set -- "$@" "$build/grown/$target"
+    set -- "$@" "$build/grown/$target" "$corpus"
 fi
-set -- "$@" "tests/fuzz/corpus/$target"
 [ ! -d "tests/fuzz/regressions/$target" ] || set -- "$@" "tests/fuzz/regressions/$target"
-if [ -n "$seed" ]; then
-    # libFuzzer writes into the first folder that it is given.
-    scratch=$(mktemp -d) || exit 2
-    trap 'rm -rf "$scratch"' EXIT
-    cp -r "tests/fuzz/corpus/$target/." "$scratch"
-    set -- "$scratch" "$@"
-fi
 
 without=
 ! setarch -R true 2>/dev/null || without="setarch -R"

@@ -122,10 +122,15 @@ static void take_body(struct str *rest, bool may_be_cut, struct buf *joined,
         EXPECT(out->head, !length.n, "a length where there is no body");
         return;
     }
-    if (!length.n) { /* of HTTP/1.0: to the end */
-        EXPECT(out->head, out->closes, "nothing says where the answer ends");
+    if (!length.n && out->closes) { /* of HTTP/1.0: to the end */
         out->body = *rest;
         *rest = STR_NONE;
+        return;
+    }
+    if (!length.n) {
+        EXPECT(out->head, str_eq(answer_field(out, "Content-Type"), STR("text/event-stream")),
+               "nothing says where the answer ends");
+        out->is_bodiless = true; /* HEAD of a stream, whose length nobody knows */
         return;
     }
     EXPECT(out->head, str_to_u64(length, &n), "an odd length");

@@ -61,6 +61,7 @@ static void set_small_limits(struct http_limits *l)
 
 static struct shop *shop_create(bool small_limits)
 {
+    static const struct str hosts[] = { { "shop.example", 12 }, { "a", 1 } };
     struct app_config config = app_fixture_config();
     struct http_config http = { .n_hosts = 0 };
     struct shop *s = calloc(1, sizeof(*s));
@@ -73,6 +74,9 @@ static struct shop *shop_create(bool small_limits)
                                               .version = STR("1.2.3"),
                                               .epoch = STR(SHOP_EPOCH) });
     s->handler = api_handler(s->api);
+    http.checks_host = true;
+    http.hosts = hosts;
+    http.n_hosts = ARRAY_LEN(hosts);
     http_limits_set_defaults(&http.limits);
     if (small_limits)
         set_small_limits(&http.limits);
@@ -260,7 +264,7 @@ struct str shop_ask(struct shop *s, struct str request_line, struct str headers,
     buf_add_str(b, headers);
     if (body.p)
         buf_printf(b, "Content-Length: %zu\r\n", body.n);
-    if (body.p && !memmem(b->p, b->n, "Content-Type:", 13))
+    if (body.p && !memmem(b->p, b->n, "\r\nContent-Type:", 15))
         buf_add_str(b, STR("Content-Type: application/json\r\n"));
     buf_add_str(b, STR("\r\n"));
     buf_add_str(b, body);

@@ -1,0 +1,77 @@
+/* The header fields that every command reads: Idempotency-Key above all.
+ *
+ * input = field(1) value; more lines of the value are more lines of the field. A key that is taken
+ * must do what it is for: the same request has the same answer and does nothing, another one under
+ * the same key is refused. */
+#include "rig/ask.h"
+#include "rig/fuzz.h"
+
+static const char *const fields[] = { "Idempotency-Key", "If-Match",    "If-None-Match",
+                                      "X-User-Id",       "traceparent", "Content-Type",
+                                      "Origin",          "Accept",      "Authorization",
+                                      "Content-Encoding" };
+
+#define CART "{\"customerId\":\"customer-1\"}"
+#define OTHER_CART "{\"customerId\":\"customer-2\"}"
+
+static struct str body_copy(struct buf *to, const struct asked *a)
+{
+    to->n = 0;
+    buf_add_str(to, a->answer.body);
+    return buf_str(to);
+}
+
+static void try_key(struct shop *s, struct asked *a, struct str headers)
+{
+    struct buf first = { 0 };
+    uint64_t events;
+
+    ask(s, a, STR("POST /carts"), headers, STR(CART), false);
+    if (a->answer.status != 201 || headers.n == 0) {
+        FUZZ_EXPECT(a->answer.status == 201 || a->answer.status == 400 || a->answer.status == 431,
+                    "a key of its own is answered %d", a->answer.status);
+        buf_deinit(&first);
+        return;
+    }
+    events = app_event_log(s->app.app)->durable_position;
+    (void)body_copy(&first, a);
+    ask(s, a, STR("POST /carts"), headers, STR(CART), false);
+    FUZZ_EXPECT(a->answer.status == 201 && str_eq(buf_str(&first), a->answer.body),
+                "the same request is answered otherwise");
+    FUZZ_EXPECT(events == app_event_log(s->app.app)->durable_position, "it was done twice");
+    ask(s, a, STR("POST /carts"), headers, STR(OTHER_CART), false);
+    FUZZ_EXPECT(a->answer.status == 422, "another request under the key is answered %d",
+                a->answer.status);
+    buf_deinit(&first);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct str in = { (const char *)data, size };
+    const char *field = fields[fuzz_take_u8(&in) % ARRAY_LEN(fields)];
+    struct shop *s = shop_open(false);
+    struct buf headers = { 0 }, value = { 0 }, line = { 0 };
+    struct asked a = { .joined = { 0 } };
+
+    shop_expand(s, in, &value);
+    ask_add_header(&headers, field, buf_str(&value));
+    if (field == fields[0]) {
+        try_key(s, &a, buf_str(&headers));
+    } else {
+        buf_printf(&line, "POST /carts/%s/items", s->names[SHOP_CART_CONVERTED]);
+        ask(s, &a, buf_str(&line), buf_str(&headers),
+            STR("{\"productId\":\"WIDGET-001\",\"quantity\":1}"), false);
+        FUZZ_EXPECT(a.answer.status >= 400, "a converted cart was changed");
+        line.n = 0;
+        buf_printf(&line, "GET /orders/%s", s->names[SHOP_ORDER_DONE]);
+        ask(s, &a, buf_str(&line), buf_str(&headers), STR_NONE, false);
+        ask(s, &a, STR("PATCH /products/WIDGET-001"), buf_str(&headers),
+            STR("{\"stockQuantity\":7}"), false);
+    }
+    asked_deinit(&a);
+    buf_deinit(&line);
+    buf_deinit(&headers);
+    buf_deinit(&value);
+    shop_close(s);
+    return 0;
+}

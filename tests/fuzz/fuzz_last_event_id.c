@@ -1,0 +1,145 @@
+/* Where a stream begins and what it filters: Last-Event-ID and the query of both streams.
+ *
+ * input = flags(1) the field's value, a line end, the query
+ *   flags  bit 0: messages, else events; bit 1: an order is placed meanwhile; bit 2: the field is
+ *          there; bit 3: HEAD; bit 4: time passes */
+#include "rig/ask.h"
+#include "rig/fuzz.h"
+#include <yyjson.h>
+
+enum { FLAG_MESSAGES = 1, FLAG_ORDER = 2, FLAG_FIELD = 4, FLAG_HEAD = 8, FLAG_TIME = 16 };
+
+#define ORDER                                                                                      \
+    "{\"customerId\":\"customer-1\",\"items\":[{\"sku\":\"WIDGET-001\",\"quantity\":1}],"          \
+    "\"shippingAddress\":{\"street\":\"1 Main St\",\"city\":\"Springfield\","                      \
+    "\"postalCode\":\"62701\",\"country\":\"US\"}}"
+
+static void request(struct loopback *client, const char *method, struct str target,
+                    struct str headers, struct str body)
+{
+    struct buf b = { 0 };
+
+    buf_printf(&b, "%s " STR_FMT " HTTP/1.1\r\nHost: shop.example\r\n" STR_FMT, method,
+               STR_ARG(target), STR_ARG(headers));
+    if (body.n)
+        buf_printf(&b, "Content-Type: application/json\r\nContent-Length: %zu\r\n", body.n);
+    buf_printf(&b, "\r\n" STR_FMT, STR_ARG(body));
+    loopback_send(client, buf_str(&b));
+    buf_deinit(&b);
+}
+
+static void place_order(struct shop *s, struct loopback *listener)
+{
+    struct loopback client;
+
+    loopback_connect(&client, &s->server);
+    request(&client, "POST", STR("/orders"), STR_NONE, STR(ORDER));
+    shop_settle(s, listener);
+    shop_settle(s, &client);
+    loopback_reset(&client);
+    loopback_deinit(&client);
+    shop_pass_ms(s, listener, 2000);
+}
+
+static bool take_field(struct str *line, struct str name)
+{
+    if (!str_starts_with(*line, name))
+        return false;
+    line->p += name.n;
+    line->n -= name.n;
+    return true;
+}
+
+/* One event: comments, or id, event and data, each once; the data is JSON. */
+static void check_block(struct str block, uint64_t *position)
+{
+    bool has_id = false, has_data = false;
+
+    while (block.n) {
+        struct str line = fuzz_take_line(&block), epoch = STR(SHOP_EPOCH ".");
+        yyjson_doc *doc;
+        uint64_t at;
+
+        if (line.n && line.p[0] == ':')
+            continue;
+        if (take_field(&line, STR("id: "))) {
+            FUZZ_EXPECT(take_field(&line, epoch) && str_to_u64(line, &at), "an odd id");
+            FUZZ_EXPECT(!has_id && at > *position, "the ids do not ascend");
+            *position = at;
+            has_id = true;
+        } else if (take_field(&line, STR("data: "))) {
+            doc = yyjson_read(line.p, line.n, 0);
+            FUZZ_EXPECT(doc && !has_data, "odd data: " STR_FMT, STR_ARG(line));
+            yyjson_doc_free(doc);
+            has_data = true;
+        } else {
+            FUZZ_EXPECT(take_field(&line, STR("event: ")) && line.n, "an odd line");
+        }
+    }
+    FUZZ_EXPECT(has_id == has_data, "half an event");
+}
+
+static void check_stream(struct str body)
+{
+    uint64_t position = 0;
+
+    while (body.n) {
+        const char *end = memmem(body.p, body.n, "\n\n", 2);
+        struct str block = { body.p, end ? (size_t)(end - body.p) + 1 : body.n };
+
+        FUZZ_EXPECT(end != NULL || str_eq(body, STR(":\n")), "the stream ends within an event");
+        check_block(block, &position);
+        body.p += block.n + (end != NULL);
+        body.n -= block.n + (end != NULL);
+    }
+}
+
+static void listen_to(struct shop *s, unsigned flags, struct str target, struct str headers)
+{
+    struct asked a = { .joined = { 0 } };
+    struct loopback client;
+    struct str got;
+
+    loopback_connect(&client, &s->server);
+    request(&client, flags & FLAG_HEAD ? "HEAD" : "GET", target, headers, STR_NONE);
+    shop_settle(s, &client);
+    if (flags & FLAG_ORDER)
+        place_order(s, &client);
+    if (flags & FLAG_TIME)
+        shop_pass_ms(s, &client, 31000);
+    if (!client.is_closed)
+        loopback_reset(&client);
+    shop_settle(s, &client);
+    got = buf_str(&client.received);
+    answer_take(&got, true, &a.joined, &a.answer);
+    FUZZ_EXPECT(a.answer.status != 0 && got.n == 0, "no answer, or two");
+    answer_check(&a.answer);
+    if (a.answer.status == 200 && !(flags & FLAG_HEAD))
+        check_stream(a.answer.body);
+    asked_deinit(&a);
+    loopback_deinit(&client);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct str in = { (const char *)data, size };
+    unsigned flags = fuzz_take_u8(&in);
+    struct str field = fuzz_take_line(&in);
+    struct shop *s = shop_open(false);
+    struct buf target = { 0 }, headers = { 0 }, value = { 0 };
+
+    buf_printf(&target, "/%s/stream?", flags & FLAG_MESSAGES ? "messages" : "events");
+    shop_expand(s, in, &value);
+    ask_add_escaped(&target, buf_str(&value));
+    value.n = 0;
+    if (flags & FLAG_FIELD) {
+        shop_expand(s, field, &value);
+        ask_add_header(&headers, "Last-Event-ID", buf_str(&value));
+    }
+    listen_to(s, flags, buf_str(&target), buf_str(&headers));
+    buf_deinit(&target);
+    buf_deinit(&headers);
+    buf_deinit(&value);
+    shop_close(s);
+    return 0;
+}

@@ -1,0 +1,89 @@
+/* The query of every list and of the reads that know one, cursors first of all.
+ *
+ * input = route(1) query
+ *   route  index in the table, of the GET routes that know a query and are no stream */
+#include "../../src/infra/api/routes.h"
+#include "rig/ask.h"
+#include "rig/fuzz.h"
+#include <yyjson.h>
+
+#define PAGES_MAX 4
+#define LINK_MAX_LEN 8000 /* a link may be too long for a request, since it escapes more */
+
+static const struct route *pick(unsigned i)
+{
+    const struct route *found[ROUTE_PATTERNS_MAX * 2];
+    unsigned n = 0;
+
+    for (unsigned r = 0; r < routes_len && n < ARRAY_LEN(found); r++) {
+        if (routes[r].method == HTTP_METHOD_GET && routes[r].query &&
+            routes[r].answer == ROUTE_JSON)
+            found[n++] = &routes[r];
+    }
+    return found[i % n];
+}
+
+static void put_path(const struct shop *s, const char *pattern, struct buf *line)
+{
+    const char *id = strstr(pattern, "{id}");
+
+    buf_add_str(line, STR("GET "));
+    buf_add(line, pattern, id ? (size_t)(id - pattern) : strlen(pattern));
+    if (id)
+        buf_add_str(line, str_of(s->names[SHOP_ORDER_DONE]));
+}
+
+/* The answer says where the next page begins, or that there is none. */
+static bool names_cursor(const struct asked *a)
+{
+    yyjson_doc *doc = yyjson_read(a->answer.body.p, a->answer.body.n, 0);
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    bool yes = yyjson_is_arr(yyjson_obj_get(root, "data")) &&
+               yyjson_is_str(yyjson_obj_get(root, "nextCursor"));
+
+    yyjson_doc_free(doc);
+    return yes;
+}
+
+/* The link to a next page is good. */
+static void turn_pages(struct shop *s, struct asked *a)
+{
+    for (unsigned i = 0; i < PAGES_MAX && a->answer.status == 200; i++) {
+        struct str link = answer_field(&a->answer, "Link"), end = STR(">; rel=\"next\"");
+        struct buf line = { 0 };
+
+        FUZZ_EXPECT(names_cursor(a) == (link.n > 0), "a cursor and no link, or a link without");
+        if (link.n == 0)
+            return;
+        FUZZ_EXPECT(link.n > end.n + 1 && link.p[0] == '<' &&
+                        memcmp(link.p + link.n - end.n, end.p, end.n) == 0,
+                    "an odd link");
+        buf_add_str(&line, STR("GET "));
+        buf_add(&line, link.p + 1, link.n - end.n - 1);
+        ask(s, a, buf_str(&line), STR_NONE, STR_NONE, false);
+        FUZZ_EXPECT(a->answer.status == 200 || line.n > LINK_MAX_LEN, STR_FMT ": refused",
+                    STR_ARG(buf_str(&line)));
+        buf_deinit(&line);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct str in = { (const char *)data, size };
+    const struct route *route = pick(fuzz_take_u8(&in));
+    struct shop *s = shop_open(false);
+    struct buf line = { 0 }, query = { 0 };
+    struct asked a = { .joined = { 0 } };
+
+    put_path(s, route->pattern, &line);
+    buf_add(&line, "?", 1);
+    shop_expand(s, in, &query);
+    ask_add_escaped(&line, buf_str(&query));
+    ask(s, &a, buf_str(&line), STR_NONE, STR_NONE, false);
+    turn_pages(s, &a);
+    asked_deinit(&a);
+    buf_deinit(&line);
+    buf_deinit(&query);
+    shop_close(s);
+    return 0;
+}

@@ -1,0 +1,284 @@
+#!/usr/bin/python3
+"""First inputs for the fuzz targets, from which libFuzzer finds others.
+
+usage: make_seeds.py FOLDER        writes FOLDER/TARGET/NAME
+
+tests/fuzz/README.md says how the checked-in corpus was made from these. Each target's head says what
+its bytes mean; bytes from 0xf0 on are names of tests/fuzz/rig/shop.h.
+"""
+import os
+import re
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+ADDRESS = ('{"street":"1 Main St","city":"Springfield","stateOrProvince":"IL",'
+           '"postalCode":"62701","country":"US"}')
+DONE, PENDING, CONFIRMED, CART, CONVERTED, OPEN, PARKED, SHIPMENT, EVENT, CURSOR, SKU, PAYMENT = (
+    chr(0xf0 + i) for i in range(12))
+
+
+def raw(text):
+    """The first character and the names are single bytes, everything else is UTF-8."""
+    return bytes([ord(text[0])]) + b"".join(
+        bytes([ord(c)]) if 0xf0 <= ord(c) <= 0xff else c.encode() for c in text[1:])
+
+
+def routes():
+    """[(method, pattern, query or None, answer)] in the order of the table."""
+    with open(os.path.join(ROOT, "src/infra/api/routes.c"), encoding="utf-8") as file:
+        text = file.read()
+    table = text[text.index("const struct route routes[]"):]
+    found = []
+    for entry in re.findall(r"    ROUTE\((.*?)\),\n", table, re.S):
+        method, pattern = re.match(r'(\w+), "([^"]*)"', entry).groups()
+        query = re.search(r'\.query = "([^"]*)"', entry)
+        found.append((method, pattern, query and query.group(1), ".answer" in entry))
+    return found
+
+
+def command_index(method, pattern):
+    commands = [(r[0], r[1]) for r in routes() if r[0] != "GET"]
+    return commands.index((method, pattern))
+
+
+def list_index(pattern):
+    lists = [r[1] for r in routes() if r[0] == "GET" and r[2] and not r[3]]
+    return lists.index(pattern)
+
+
+# ---- one HTTP connection
+
+def connections():
+    get = "GET /products HTTP/1.1\r\nHost: a\r\n\r\n"
+    cart = '{"customerId":"c"}'
+    post = (f"POST /carts HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(cart)}\r\n\r\n{cart}")
+    chunked = ("POST /carts HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+               "Transfer-Encoding: chunked\r\n")
+    all_at_once, by_bytes, pieces = "\0\0\0", "\0\1\0", "\0\7\0"
+    yield "get", all_at_once + get
+    yield "get-by-bytes", by_bytes + get
+    yield "get-in-pieces-with-pauses", "\0\5\3" + get
+    yield "post", pieces + post
+    yield "pipeline", all_at_once + get * 3 + post + get * 3
+    yield "pipeline-slow-reader", "\4\0\0" + get.replace("products", "metrics") * 3
+    yield "reset-while-writing", "\5\0\0" + get.replace("products", "metrics") * 3
+    yield "reset", "\1\0\0" + get + "POST /carts HT"
+    yield "silent", "\2\0\0" + get + "GET /x"
+    yield "silent-in-body", "\2\0\0" + post[:-5]
+    yield "shut-in-body", all_at_once + post[:-5]
+    yield "shut-in-head", all_at_once + get[:-5]
+    yield "late", "\x0a\0\0" + post[:-5]
+    yield "chunked", pieces + chunked + "\r\n5;a=b\r\n" + cart[:5] + "\r\nD\r\n" + cart[5:] + "\r\n0\r\nT: x\r\n\r\n"
+    yield "chunk-odd", all_at_once + chunked + "\r\nxyz\r\n"
+    yield "chunk-extension-long", all_at_once + chunked + "\r\n5;" + "e" * 40 + "\r\n"
+    yield "trailers-long", all_at_once + chunked + "\r\n0\r\nT: " + "x" * 80 + "\r\n\r\n"
+    yield "chunks-too-much", all_at_once + chunked + "\r\n401\r\n" + "x" * 0x401 + "\r\n0\r\n\r\n"
+    yield "both-lengths", all_at_once + chunked + "Content-Length: 3\r\n\r\nabc"
+    yield "two-codings", all_at_once + chunked.replace("chunked", "gzip, chunked") + "\r\n"
+    yield "unknown-coding", all_at_once + chunked.replace("chunked", "gzip") + "\r\n"
+    yield "expect", pieces + post.replace("Host: a\r\n", "Host: a\r\nExpect: 100-continue\r\n")
+    yield "expect-else", all_at_once + get.replace("Host: a\r\n", "Host: a\r\nExpect: 200-ok\r\n")
+    yield "too-large", all_at_once + "POST /carts HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n" + "x" * 200
+    yield "too-large-expected", all_at_once + "POST /carts HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5000\r\n\r\n"
+    yield "bad-length", all_at_once + "POST /carts HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 2\r\n\r\nx"
+    yield "unwanted-body", all_at_once + "POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcde" + get
+    yield "unwanted-large-body", all_at_once + "POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\n\r\n" + "x" * 500
+    yield "unwanted-chunks", all_at_once + chunked.replace("/carts", "/no") + "\r\n5\r\nabcde\r\n0\r\n\r\n" + get
+    yield "old", all_at_once + "GET /products HTTP/1.0\r\n\r\n"
+    yield "old-keep-alive", all_at_once + "GET /products HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" * 2
+    yield "new", all_at_once + "GET / HTTP/2.0\r\n\r\n"
+    yield "close", all_at_once + get.replace("Host: a\r\n", "Host: a\r\nConnection: close\r\n") + get
+    yield "no-host", all_at_once + "GET / HTTP/1.1\r\n\r\n"
+    yield "two-hosts", all_at_once + "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"
+    yield "hosts", all_at_once + "".join(f"GET / HTTP/1.1\r\nHost: {h}\r\n\r\n" for h in ("[::1]:80", "a.b-c:1", "127.0.0.1"))
+    yield "absolute", all_at_once + "GET http://b:80/products?limit=1 HTTP/1.1\r\nHost: a\r\n\r\n"
+    yield "options", all_at_once + "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\nOPTIONS /orders HTTP/1.1\r\nHost: a\r\n\r\n"
+    yield "head-of-stream", all_at_once + "HEAD /events/stream HTTP/1.1\r\nHost: a\r\n\r\n"
+    yield "head", all_at_once + "HEAD /products HTTP/1.1\r\nHost: a\r\n\r\n" + get
+    yield "methods", all_at_once + "BREW / HTTP/1.1\r\nHost: a\r\n\r\n"
+    yield "connect", all_at_once + "CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n"
+    yield "trace", all_at_once + "TRACE / HTTP/1.1\r\nHost: a\r\n\r\nDELETE / HTTP/1.1\r\nHost: a\r\n\r\n"
+    yield "empty-lines", all_at_once + "\r\n" * 3 + get + "\r\n" * 6
+    yield "line-long", all_at_once + "GET /" + "x" * 300 + " HTTP/1.1\r\n"
+    yield "head-long", all_at_once + "GET / HTTP/1.1\r\nHost: a\r\nX: " + "x" * 600 + "\r\n\r\n"
+    yield "fields-many", all_at_once + "GET / HTTP/1.1\r\nHost: a\r\n" + "X: y\r\n" * 14 + "\r\n"
+    yield "folded", all_at_once + "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n z\r\n\r\n"
+    yield "stream", "\x09\0\0GET /events/stream?after=0 HTTP/1.1\r\nHost: a\r\n\r\n"
+    yield "stream-half-gone", "\x08\0\0GET /messages/stream?after=0 HTTP/1.1\r\nHost: a\r\n\r\n"
+    yield "stream-old", "\x09\0\0GET /events/stream HTTP/1.0\r\nHost: a\r\n\r\n"
+    yield "stream-slow", "\x0e\0\0GET /events/stream?after=0 HTTP/1.1\r\nHost: a\r\n\r\n"
+    yield "stream-behind", "\1\0\0" + get + "GET /messages/stream?after=0 HTTP/1.1\r\nHost: a\r\n\r\n"
+    yield "wait", "\x08\0\0GET /orders/" + PENDING + "?until=CANCELLED&wait=5s HTTP/1.1\r\nHost: a\r\n\r\n" + get
+    yield "wait-gone", "\1\0\0GET /orders/" + PENDING + "?until=CANCELLED&wait=5s HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+# ---- bodies
+
+def bodies():
+    items = '"items":[{"sku":"WIDGET-001","quantity":2,"unitPrice":19.99},{"productId":"sold-out","quantity":1,"currency":"JPY"}]'
+    order = '{"customerId":"customer-1",%s,"shippingAddress":' + ADDRESS + ',"currency":"USD","flow":"pay_first"}'
+    bodies_of = {
+        ("POST", "/carts"): ['{"customerId":"customer-1"}', '{"customerId":null}', '{'],
+        ("POST", "/carts/{id}/items"): ['{"productId":"WIDGET-001","quantity":2}', '{"sku":"SOLD-OUT","quantity":1}', '{"sku":"no","quantity":0}'],
+        ("PUT", "/carts/{id}/items/{productId}"): ['{"quantity":3}', '{"quantity":0}'],
+        ("DELETE", "/carts/{id}/items/{productId}"): ['', '{}'],
+        ("POST", "/carts/{id}/convert"): ['', '{}'],
+        ("POST", "/orders/checkout"): ['{"cartId":"' + CART + '","shippingAddress":' + ADDRESS + '}', '{"cartId":"' + CONVERTED + '","shippingAddress":{}}'],
+        ("POST", "/orders"): [order % items, order % '"items":[{"sku":"WIDGET-001","quantity":1}]', order % '"items":[]', '[]', '{"customerId":"a","customerId":"b"}'],
+        ("POST", "/orders/{id}/pay"): ['{"paymentId":"payment-1"}'],
+        ("POST", "/orders/{id}/mark-paid"): ['{"paymentId":"payment-1"}', ''],
+        ("POST", "/orders/{id}/cancel"): ['{"reason":"changed my mind \\u00e9\\uD83D\\uDE00"}', '{"reason":""}'],
+        ("POST", "/orders/{id}/ready"): ['', '{}'],
+        ("POST", "/orders/{id}/complete"): ['{"invoiceId":"inv-1"}', ''],
+        ("POST", "/shipments/{id}/dispatch"): ['', '{}'],
+        ("POST", "/shipments/{id}/deliver"): ['', '{}'],
+        ("POST", "/products"): ['{"sku":"new-1","name":"n","description":"d","price":19.99,"currency":"USD","stockQuantity":5}', '{"sku":"WIDGET-001","name":"n"}', '{"sku":"j","name":"n","price":1.5,"currency":"JPY"}'],
+        ("PATCH", "/products/{sku}"): ['{"stockDelta":-3}', '{"price":21.50}', '{"price":null,"name":"x","description":"y"}', '{"stockQuantity":80}', '{"stockDelta":-1000000}'],
+        ("POST", "/messages/{topic}"): ['{"messageId":"m","payload":{"orderId":"' + CONFIRMED + '","paymentId":"p-9","approvedAmount":39.98,"currency":"USD"}}'],
+        ("POST", "/dead-letters/retry"): ['{"filter":{"subscription":"payments","topic":"*","state":"parked"},"dryRun":true}', '{"filter":{},"perSecond":5}', '{"filter":{"code":"x","orderId":"","state":"y"}}'],
+        ("POST", "/dead-letters/{id}/retry"): ['', '{"payload":{"orderId":"' + CONFIRMED + '","paymentId":"p-9","approvedAmount":39.98,"currency":"USD"}}'],
+        ("POST", "/dead-letters/{id}/discard"): ['{"reason":"no","force":true}', '{"reason":"no"}'],
+        ("PUT", "/simulators/{name}"): ['{"enabled":true,"mode":"wait","delayMs":{"pay_first":10,"stock_first":100},"failFirst":2}',
+                                        '{"enabled":false,"mode":"decline","failureRate":0.5,"poisonRate":0.1,"seed":7,"declineAbove":12.50,"reason":"no"}', '{"mode":"auto"}'],
+    }
+    for (method, pattern), texts in bodies_of.items():
+        index = command_index(method, pattern)
+        for i, text in enumerate(texts):
+            name = {"/carts": 3, "/shipments": 7, "/dead-letters": 5}.get("/" + pattern.split("/")[1], 1)
+            if pattern.startswith("/products"):
+                name = 1
+            if pattern.startswith("/simulators"):
+                name = i
+            label = f"{method}{pattern}".replace("/", "-").replace("{", "").replace("}", "").lower()
+            yield f"{label}-{i}", chr(index) + chr(name) + text
+    for name in range(12):
+        yield f"cancel-{name}", chr(command_index("POST", "/orders/{id}/cancel")) + chr(name) + '{"reason":"r"}'
+        yield f"pay-{name}", chr(command_index("POST", "/orders/{id}/pay")) + chr(name) + '{"paymentId":"payment-5"}'
+    deep = chr(command_index("POST", "/carts")) + "\0"
+    yield "deep", deep + '{"a":' + "[" * 40 + "]" * 40 + "}"
+    yield "escapes", deep + '{"customerId":"\\u0000","\\ud800":1,"a~b/c":[1,{"x":-0.5e3}],"n":123456789012345678901}'
+    yield "utf8", deep.encode().decode() + '{"customerId":"\u00e9\u2013"}'
+    yield "text-long", deep + '{"customerId":"' + "x" * 4097 + '"}'
+
+
+# ---- queries, headers, streams, messages
+
+def queries():
+    for pattern, texts in {
+        "/orders": ["limit=1", "status=CONFIRMED&customerId=customer-1&flow=pay_first&refund=due&unsettledFor=1h", "after=" + CURSOR + "&limit=500", "cursor=" + CURSOR + "&after=" + CURSOR, "status=X&limit=0", "customerId=customer-1&limit=1", "status=PENDING&limit=1&after=" + CURSOR, "unsettledFor=0s&limit=1", "refund=due", "refund=done&flow=stock_first"],
+        "/orders/{id}": ["until=SHIPPED&wait=1s", "until=A,B&wait=99d", "wait=500ms", "until=final"],
+        "/products": ["limit=1", "after=WIDGET-001", "cursor=%41&limit=501"],
+        "/events": ["limit=2", "eventType=OrderPlaced&limit=1", "aggregateId=" + DONE, "orderId=" + DONE + "&correlationId=" + PENDING, "after=3", "after=0123456789abcdef.3&limit=1", "after=ffff.3", "eventType=X&aggregateId=%20", "after=99999999999999999999"],
+        "/messages": ["topic=order.*", "topic=*&limit=1", "topic=payment.approved&after=5", "topic=x"],
+        "/dead-letters": ["limit=1", "subscription=payments&state=parked&topic=payment.*&code=handler_failed&orderId=" + CONFIRMED, "after=" + OPEN, "state=open", "topic=*&after=x"],
+    }.items():
+        for i, text in enumerate(texts):
+            yield f"{pattern[1:].replace('/', '-').replace('{id}', 'id')}-{i}", chr(list_index(pattern)) + text
+    yield "odd", "\0a=1&&b=%zz&=&%00=%00"
+    yield "many", "\0" + "a=1&" * 101
+    yield "twice", "\0limit=1&limit=2&%ff=1&limit=%ff"
+
+
+KEY_FIELDS = ["Idempotency-Key", "If-Match", "If-None-Match", "X-User-Id", "traceparent", "Content-Type", "Origin",
+              "Accept", "Authorization", "Content-Encoding"]
+
+
+def keys():
+    values = {
+        "Idempotency-Key": ["first-try", '"a quoted \\"one\\""', "a\nb", "", "x" * 255, "x" * 256, '"open', "a b"],
+        "If-Match": ['"1"', 'W/"1", "2"', "*", '"1', "1", ",,"] + ['"1",' * 70],
+        "If-None-Match": ['"6"', 'W/"5"', "*", '"a,b", "6"'],
+        "X-User-Id": ["me", "x" * 65, "\u00e9"],
+        "traceparent": ["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-" + "0" * 32 + "-b7ad6b7169203331-01", "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x", "ff-x"],
+        "Content-Type": ["application/json", "application/problem+json; charset=UTF-8", 'application/json;charset="latin1"', "text/plain", "application/json; x=\"a;b\""],
+        "Origin": ["http://shop.example", "https://a.example:443", "null"],
+        "Accept": ["application/json", "text/html, */*;q=0.1", "application/json;q=0", "text/*;q=0.000, application/*", "application/json;q=2"],
+        "Authorization": ["Bearer abc", "Basic x", "Bearer"],
+        "Content-Encoding": ["gzip", "identity"],
+    }
+    for field, texts in values.items():
+        for i, text in enumerate(texts):
+            yield f"{field.lower()}-{i}", chr(KEY_FIELDS.index(field)) + text
+
+
+def ids():
+    for i, (flags, field, query) in enumerate([
+            (4, "0123456789abcdef.3", ""), (4, "3", "after=5"), (4, "ffff.1", ""), (4, "x", "topic=y"), (4, "0123456789abcdef.999999", ""),
+            (0, "", "after=0"), (1, "", "after=0&topic=order.*"), (2, "", "eventType=OrderPlaced"), (3, "", "topic=*"),
+            (8, "", ""), (9, "", "after=2"), (16, "", ""), (18, "", "orderId=" + CONFIRMED + "&after=0"), (17, "", "topic=payment.approved&after=0"),
+            (0, "", "orderId=a&correlationId=b"), (0, "", "eventType=X"), (6, "5", "aggregateId=" + DONE)]):
+        yield f"{i:02}", chr(flags) + field + "\n" + query
+
+
+MESSAGE_TOPICS = ["payment.approved", "payment.processed", "payment.declined", "payment.failed", "payment.refunded",
+                  "stock.reserved", "inventory.reserved", "stock.rejected", "inventory.reservation_failed",
+                  "stock.released", "inventory.released", "shipment.created", "shipment.dispatched",
+                  "shipment.delivered", "shipment.cancelled", "order.placed", "payment.nothing"]
+
+
+def messages():
+    fields = {
+        "payment": '"paymentId":"payment-77","amount":39.98,"approvedAmount":39.98,"currency":"USD","reason":"r"',
+        "stock": '"reservationId":"r-1","reason":"r","items":[{"productId":"WIDGET-001","quantity":1}]',
+        "inventory": '"reservationId":"r-1","reason":"r"',
+        "shipment": '"shipmentId":"' + SHIPMENT + '","trackingNumber":"T","dispatchedAt":"2026-11-20T12:00:00Z"',
+        "order": "",
+    }
+    for i, topic in enumerate(MESSAGE_TOPICS):
+        for name, order in (("done", DONE), ("pending", PENDING), ("confirmed", CONFIRMED)):
+            yield f"{topic}-{name}", chr(i) + "\1" + '{"orderId":"' + order + '",' + fields[topic.split(".")[0]] + ',"more":[1.50,null,"\\u00e9"]}'
+    yield "envelope", "\0\0" + ('{"messageId":"prov-77","topic":"payment.approved","correlationId":"' + CONFIRMED
+                                + '","timestamp":"2026-11-20T12:00:05.123+01:00","payload":{"orderId":"' + CONFIRMED
+                                + '","paymentId":"payment-78","approvedAmount":39.98,"currency":"USD","timestamp":"2026-11-20T12:00:05Z"},"x":1}')
+    yield "contradicts", "\0\0" + '{"messageId":"m","topic":"x","correlationId":"y","timestamp":"never","payload":{"orderId":"z"}}'
+    yield "nobodys", "\0\1" + '{"orderId":"nobodys","paymentId":"payment-78","approvedAmount":1e3,"currency":"JPY"}'
+    yield "no-json", "\0\0{"
+
+
+# ---- rows, configuration
+
+def rows():
+    with open(os.path.join(ROOT, "tests/golden/events.txt"), encoding="utf-8") as file:
+        for line in file:
+            if not line.startswith("#"):
+                name, text = line.split()[:2]
+                yield "event-" + name, b"\0" + bytes.fromhex(text)
+
+
+def configs():
+    yield "arguments", "\x44--listen=127.0.0.1:0\n--demo\n--set\npayment.timeout=15m"
+    yield "variables", "\x58LISTEN=[::1]:80\nDRAIN=5s\nLOG_LEVEL=debug"
+    yield "file", "\0# comment\nlisten = \"a:1\" # more\nsimulators.payments.mode = wait\r\ndata = /x\n\nlisten = b:2\nx\nliste = 1\nconfig = y"
+    yield "help", "\x41--help"
+    yield "odd", "\x47x\n--\n--liste\n--set\n--drain\n--set=listen\n--set=x=1"
+    with open(os.path.join(ROOT, "src/infra/options/table.c"), encoding="utf-8") as file:
+        keys = re.findall(r'^ *(?:\{ )?(?:OPTION\w*\()?"([a-z][A-Za-z._-]+)"', file.read(), re.M)
+    for value in ("1", "0", "10s", "5m", "12.50", "64MiB", "0.5", "10%", "true", "off", "USD", "x,y", "https://a:1", ""):
+        yield "all-" + (re.sub(r"\W", "_", value) or "empty"), "\0" + "\n".join(f"{key} = {value}" for key in dict.fromkeys(keys))
+    yield "tokens", "\x80# roles\ncustomer abc me\noperator def\ncontext ghi x#\n--\nBearer abc\nBearer def\nbearer  ghi\nBasic abc\nhttp://a\nhttps://b:1"
+    yield "tokens-odd", "\x80nobody abc"
+    yield "tokens-none", "\x80# nothing\n--\nBearer x"
+    yield "tokens-name", "\x80customer abc \x01"
+    yield "tokens-many", "\x80" + "customer a\n" * 65
+
+
+TARGETS = {"connection": connections, "body": bodies, "query": queries, "key": keys, "last_event_id": ids,
+           "messages": messages, "rows": rows, "config": configs}
+
+
+def main(folder):
+    for target, make in TARGETS.items():
+        os.makedirs(os.path.join(folder, target), exist_ok=True)
+        for name, content in make():
+            if isinstance(content, str):
+                content = raw(content)
+            with open(os.path.join(folder, target, name), "wb") as file:
+                file.write(content)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(sys.argv[1])
