@@ -88,7 +88,8 @@ def make_corpus(client):
             f"POST /carts/{fill_cart(client, (sku, 1))}/convert", {}),
         "POST /orders/checkout": with_body("POST /orders/checkout", {
             "cartId": fill_cart(client, (sku, 1)), "shippingAddress": ADDRESS}, key()),
-        "POST /orders": with_body("POST /orders", order_body(sku, customerId="Zoë"), key()),
+        "POST /orders": with_body("POST /orders", order_body(
+            sku, shippingAddress={**ADDRESS, "street": "Österåsen 1"}), key()),
         "POST /orders in chunks": in_chunks("POST /orders", order_body(sku), key()),
         "POST /orders with 100-continue": with_body(
             "POST /orders", order_body(sku), key(), "Expect: 100-continue"),
@@ -131,7 +132,7 @@ def make_corpus(client):
             f"POST /dead-letters/{left_out}/discard", {"reason": "nobody's"}, key()),
         "GET /simulators/{name}": plain("GET /simulators/payments"),
         "PUT /simulators/{name}": with_body("PUT /simulators/inventory", {
-            "enabled": True, "mode": "auto", "delayMs": 0}),
+            "enabled": True, "mode": "auto", "delayMs": {"pay_first": 0, "stock_first": 0}}),
         "GET /": plain("GET /"),
         "GET /livez": plain("HEAD /livez"),
         "GET /readyz": plain("GET /readyz"),
@@ -145,6 +146,10 @@ def make_corpus(client):
         "a whole URL": plain(f"GET http://localhost:80/orders/{oid}?wait=0s"),
     }
 
+
+# The others are done.
+NOT_DONE = {"GET /orders/{id} unchanged": 304, "a fault": 400, "nothing there": 404,
+            "DELETE /carts/{id}/items/{productId}": 404}
 
 # What may differ between two answers to the same request.
 VARYING = [(re.compile(rb'"requestId":"[^"]*"'), b'"requestId":'),
@@ -174,7 +179,8 @@ def take(name, raw):
     if answer.status == 100:
         answer = raw.answer()
     if is_stream(name):
-        answer.body = raw._until(b"data: ") + raw._until(b"\n\n")
+        text = raw._until(b"data: ") + raw._until(b"\n\n")
+        answer.body = re.sub(rb"(^|\r\n)[0-9a-f]+\r\n", b"", text)  # without sizes of chunks
     return answer
 
 
@@ -222,6 +228,8 @@ def test_where_a_request_is_cut_means_nothing(server, corpus, beside):
                 raw = pool.get()
                 answer = take(name, raw.send(data))
                 expected = essence(name, answer)
+                assert answer.status == NOT_DONE.get(name, answer.status), answer.body
+                assert name in NOT_DONE or answer.status < 300, (name, answer.status, answer.body)
                 pool.put(name, raw, answer)
             for first in range(1, len(data), CONNECTIONS):
                 cuts = range(first, min(first + CONNECTIONS, len(data)))
@@ -246,7 +254,7 @@ def test_requests_may_come_byte_by_byte(server, corpus, beside):
     with server.client(timeout=60) as mark:
         names = [n for n in corpus if n != "GET /metrics"]
         expected = {}
-        for name in names:
+        for name in names * 2:  # the second answer is the one that repeats
             with Raw(server, timeout=60) as raw:
                 expected[name] = essence(name, take(name, raw.send(corpus[name])))
         lines = {name: Raw(server, timeout=60) for name in names}

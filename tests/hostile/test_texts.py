@@ -1,5 +1,4 @@
 """Texts and numbers that are not what they should be: in bodies, paths, queries and header fields."""
-import itertools
 import json
 
 import pytest
@@ -11,7 +10,6 @@ from shop import ADDRESS, add_product, order_body, unique
 
 MIB = 1 << 20
 MESSAGE_MAX = 256 << 10
-_numbers = itertools.count(1)
 
 
 # ---- bytes that are no text

@@ -292,6 +292,7 @@ static void verify_fresh(struct rebuilder *rb)
 
 enum err rebuild_store(struct lmdb_build *b, struct rebuild *r)
 {
+    /* As in verify.c: any key does for the map. */
     const struct map_key key = { { 0 } };
     struct rebuilder rb = { .r = r, .b = b, .from = lmdb_build_from(b) };
 
