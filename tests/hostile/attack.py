@@ -14,7 +14,7 @@ def bytes_of(text):
     return text if isinstance(text, bytes) else text.encode("latin-1")
 
 
-def exchange(server, data, finish=False, timeout=30):
+def exchange(server, data, finish=False, timeout=60):
     """All answers that come to these bytes, and whether the server ended the connection by itself.
 
     A request for /livez goes behind, where the connection lives on, as the mark of the end."""

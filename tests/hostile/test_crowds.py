@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from attack import head
-from beside import Bystander, PATIENCE_SECONDS, Vitals, wait_until
+from beside import Bystander, PATIENCE_SECONDS, Vitals
 from client import Raw
 from serving import FAST
 from shop import place, wait_for
@@ -73,7 +73,7 @@ def test_ten_thousand_idle_connections_cost_little_and_hold_up_nobody(start, des
             finally:
                 crowd.leave()
             vitals.await_rest(others=1)
-            wait_until(lambda: vitals.descriptors() <= at_rest + 2)
+            vitals.await_descriptors(at_rest)
     print(f"held {costs[0]:.0f} bytes for each of {CROWD} idle connections,"
           f" {costs[1]:.0f} more for the next {CROWD}")
     assert costs[0] < 4 * KIB
@@ -108,7 +108,7 @@ def test_without_descriptors_the_clients_that_are_there_are_served(start):
                     lines.pop().socket.close()
             # Room again, for everybody.
             vitals.await_rest(others=1)
-            assert vitals.descriptors() <= at_rest + 2
+            vitals.await_descriptors(at_rest)
         beside.await_rounds(3)
     assert "event=connections_refused count=" in server.log()
     with server.client() as client:

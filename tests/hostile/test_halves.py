@@ -98,7 +98,7 @@ def test_a_client_may_leave_at_any_moment(shop, how):
                 raw.socket.close()
         vitals.await_rest(others=1)
         beside.await_rounds(2)
-        assert vitals.descriptors() <= descriptors + 2
+        vitals.await_descriptors(descriptors)
 
 
 def test_resets_over_and_over_cost_nothing(shop):
@@ -153,4 +153,4 @@ def test_peers_that_vanish_are_given_up(start):
                     pytest.skip("only root may forget a connection (TCP_REPAIR)")
         vitals.await_rest(others=1)
         beside.await_rounds(2)
-        assert vitals.descriptors() <= descriptors + 2
+        vitals.await_descriptors(descriptors)

@@ -330,7 +330,7 @@ BODIES_UNWANTED = {
 def test_a_request_in_a_body_that_nobody_wants_is_not_one(server, client, beside, name):
     line, status = BODIES_UNWANTED[name]
     hidden = Hidden()
-    with Raw(server, timeout=30) as raw:
+    with Raw(server, timeout=60) as raw:
         raw.send(head(line, f"Content-Length: {len(hidden.request)}") + hidden.request)
         answer = raw.answer(is_head=line.startswith("HEAD"))
         assert answer.status == status, (answer.status, answer.body)
@@ -345,7 +345,7 @@ def test_a_request_in_a_body_that_nobody_wants_is_not_one(server, client, beside
 def test_a_request_in_chunks_that_nobody_wants_is_not_one(server, client, beside, name):
     line, status = BODIES_UNWANTED[name]
     hidden = Hidden()
-    with Raw(server, timeout=30) as raw:
+    with Raw(server, timeout=60) as raw:
         raw.send(head(line, CHUNKED) + chunks(hidden.request))
         answer = raw.answer(is_head=line.startswith("HEAD"))
         assert answer.status == status, (answer.status, answer.body)

@@ -1,4 +1,4 @@
-"""Texts and numbers that are not what they should be: in bodies, paths, queries and header fields."""
+"""Texts and numbers that are not what they should be: in bodies, paths, queries, header fields."""
 import json
 
 import pytest
@@ -68,7 +68,7 @@ def test_bytes_that_are_no_text_are_refused_wherever_they_are(server, client, be
                                 ("Origin", 403, "forbidden"),
                                 ("X-Other", 201, None), ("User-Agent", 201, None)):
         fields = [] if field == "Content-Type" else [JSON]
-        with Raw(server, timeout=30) as raw:
+        with Raw(server, timeout=60) as raw:
             raw.send(head("POST /carts HTTP/1.1", *fields, "Content-Length: 18")[:-2].encode() +
                      field.encode() + b": a" + bad + b'\r\n\r\n{"customerId":"c"}')
             answer = raw.answer().is_(status)
@@ -78,10 +78,10 @@ def test_bytes_that_are_no_text_are_refused_wherever_they_are(server, client, be
     for data in (b"GET /products/" + bad + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
                  b"GET /orders?customerId=" + bad + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
                  b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX" + bad + b": 1\r\n\r\n"):
-        with Raw(server, timeout=30) as raw:
+        with Raw(server, timeout=60) as raw:
             raw.send(data).answer().problem(400, "bad_request")
             assert raw.is_closed()
-    with Raw(server, timeout=30) as raw:
+    with Raw(server, timeout=60) as raw:
         raw.send(b"GET /livez HTTP/1.1\r\nHost: " + bad + b"\r\n\r\n").answer().problem(
             400, "bad_host")
         assert raw.is_closed()
