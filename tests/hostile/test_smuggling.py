@@ -1,7 +1,7 @@
 """Requests that two readers of the same bytes could take apart differently.
 
-Each shape has a request in front and one hidden in what could be its body; each of the two would add
-a product of its own. A doubtful one is refused, the connection ends, and neither has been done."""
+Each shape has a request in front and one hidden in what could be its body; each of the two would
+add a product of its own. A doubtful one is refused, the connection ends, and neither was done."""
 import json
 
 import pytest
@@ -281,8 +281,8 @@ SHAPES = {
         h, f"Content-Length: {h.length}", line="POST http://localhost/products HTTP/1.1",
         host="example.com", body=h.body + h.request), 421, "misdirected_request"),
     "a whole URL with a user": (lambda h: post(
-        h, f"Content-Length: {h.length}", line="POST http://localhost@example.com/products HTTP/1.1",
-        body=h.body + h.request), 400, "bad_request"),
+        h, f"Content-Length: {h.length}",
+        line="POST http://localhost@example.com/products HTTP/1.1", body=h.body + h.request), 400, "bad_request"),
     "a whole URL of another scheme": (lambda h: post(
         h, f"Content-Length: {h.length}", line="POST ftp://localhost/products HTTP/1.1",
         body=h.body + h.request), 400, "bad_request"),
