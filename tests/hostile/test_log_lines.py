@@ -13,8 +13,8 @@ from shop import ADDRESS, add_product, order_body, place, publish, simulate, uni
 FORGED = "2026-01-01T00:00:00.000Z level=error event=forged"
 # What could begin a line, end a value, move a terminal, or turn the direction of writing.
 BREAKS = ["\n", "\r", "\r\n", "\v", "\f", "\x00", "\x1b[2J", "\x1b]0;x\x07", "\x7f",
-          "\x85", "\x9b2J", "\u2028", "\u2029", "\u202e", "\u200b", "\u2066", "\ufeff", '"', "\\", '" level=error x="',
-          " ", "=", "\t"]
+          "\x85", "\x9b2J", "\u2028", "\u2029", "\u202e", "\u200b", "\u2066", "\ufeff",
+          '"', "\\", '" level=error x="', " ", "=", "\t"]
 PRINTABLE = ['"', "\\", '" level=error x="', "=", " ", "\\n", "\\u000a", "%0a", "$(id)", "%s%n"]
 
 PLAIN = r'[!#-<>-\[\]-~]+'

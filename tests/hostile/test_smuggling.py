@@ -282,7 +282,8 @@ SHAPES = {
         host="example.com", body=h.body + h.request), 421, "misdirected_request"),
     "a whole URL with a user": (lambda h: post(
         h, f"Content-Length: {h.length}",
-        line="POST http://localhost@example.com/products HTTP/1.1", body=h.body + h.request), 400, "bad_request"),
+        line="POST http://localhost@example.com/products HTTP/1.1",
+        body=h.body + h.request), 400, "bad_request"),
     "a whole URL of another scheme": (lambda h: post(
         h, f"Content-Length: {h.length}", line="POST ftp://localhost/products HTTP/1.1",
         body=h.body + h.request), 400, "bad_request"),
