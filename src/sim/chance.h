@@ -1,5 +1,7 @@
 /* Chance from a seed: SplitMix64. Each part of the world has a stream of its own, so that less of one
- * thing leaves the others as they were. */
+ * thing leaves the others as they were.
+ *
+ * Never two draws in one expression: which is first would be the compiler's wish. */
 #ifndef SRC_SIM_CHANCE_H
 #define SRC_SIM_CHANCE_H
 #include <stdbool.h>
@@ -49,6 +51,8 @@ static inline bool chance_hits(struct chance *c, unsigned ppm)
 /* As many short spans as long ones: 2^0 .. 2^bits - 1, each length of number as likely. */
 static inline int64_t chance_span(struct chance *c, unsigned bits)
 {
-    return (int64_t)(chance_next(c) >> (64 - bits + chance_below(c, bits)));
+    uint64_t n = chance_next(c), shorter = chance_below(c, bits);
+
+    return (int64_t)(n >> (64 - bits + shorter));
 }
 #endif

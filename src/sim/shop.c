@@ -519,8 +519,10 @@ void shop_put_settings(struct world *w, enum simulator which, bool is_normal, wi
     struct chance *c = &w->wishes;
     bool is_on = is_normal || chance_hits(c, 850000);
     bool is_odd = !is_normal && chance_hits(c, 200000);
+    bool poisons = !is_normal && chance_hits(c, 100000);
+    const char *mode = payments[is_normal ? 0 : chance_below(c, 5)];
     unsigned d1 = delay_of(w, is_normal), d2 = delay_of(w, is_normal),
-             f = fail_first_of(w, is_normal);
+             f = fail_first_of(w, is_normal), seed = (unsigned)chance_below(c, 100);
 
     wish_target(r, "/simulators/%s", simulator_name(which).p);
     switch (which) {
@@ -528,9 +530,8 @@ void shop_put_settings(struct world *w, enum simulator which, bool is_normal, wi
         wish_body(r,
                   "{\"enabled\":%s,\"mode\":\"%s\",\"delayMs\":{\"pay_first\":%u,\"stock_first\":"
                   "%u},\"failFirst\":%u,\"failureRate\":%s,\"poisonRate\":%s,\"seed\":%u}",
-                  yes_or_no(is_on), is_normal ? "approve" : payments[chance_below(c, 5)], d1, d2, f,
-                  is_odd ? "0.3" : "0.0", !is_normal && chance_hits(c, 100000) ? "0.1" : "0.0",
-                  (unsigned)chance_below(c, 100));
+                  yes_or_no(is_on), mode, d1, d2, f, is_odd ? "0.3" : "0.0",
+                  poisons ? "0.1" : "0.0", seed);
         break;
     case SIMULATOR_INVENTORY:
         wish_body(r,
@@ -583,14 +584,14 @@ static void make_product(struct world *w, unsigned i)
     struct wish *r = wish_create(w, SIM_OTHER_COMMAND, "POST", NULL);
     /* Every second one is scarce: less than what so many orders would like. */
     unsigned many = 8 * w->config.orders + 10,
-             stock = i % 2 ? 5 + (unsigned)chance_below(&w->wishes, w->config.orders + 1) : many;
+             few = 5 + (unsigned)chance_below(&w->wishes, w->config.orders + 1),
+             price = 100 + (unsigned)chance_below(&w->wishes, 9000);
 
     wish_target(r, "/products");
     wish_body(r,
               "{\"sku\":\"PRODUCT-%u\",\"name\":\"Product\",\"price\":%u.%02u,\"currency\":"
               "\"USD\",\"stockQuantity\":%u}",
-              i, 1 + (unsigned)chance_below(&w->wishes, 90),
-              (unsigned)chance_below(&w->wishes, 100), stock);
+              i, price / 100, price % 100, i % 2 ? few : many);
     wish_key(w, r);
     r->is_essential = true;
     r->done = on_product;
@@ -628,10 +629,12 @@ static void let_orders_come(struct world *w, int64_t duration_us)
 
     for (unsigned i = 0; i < n_bursts; i++)
         begins[i] = chance_between(&c, 0, duration_us * 3 / 4);
-    for (unsigned i = 0; i < w->shop.n_plans; i++)
-        task_start(w, &w->shop.plans[i].task, plan_begin,
-                   begins[chance_below(&c, n_bursts)] +
-                       (int64_t)chance_below(&c, UINT64_C(1) << width));
+    for (unsigned i = 0; i < w->shop.n_plans; i++) {
+        int64_t begins_us = begins[chance_below(&c, n_bursts)];
+
+        begins_us += (int64_t)chance_below(&c, UINT64_C(1) << width);
+        task_start(w, &w->shop.plans[i].task, plan_begin, begins_us);
+    }
 }
 
 void shop_open(struct world *w, int64_t duration_us)
