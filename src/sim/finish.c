@@ -104,7 +104,7 @@ static void release(struct world *w, const struct order_id *id, struct str order
 
     if (!p || !memmem(order.p, order.n, due, sizeof(due) - 1))
         return;
-    for (unsigned i = 0; i < p->n_outside; i++) {
+    for (unsigned i = 0; i < p->n_reserved; i++) {
         char payload[128];
 
         (void)snprintf(payload, sizeof(payload), "\"reservationId\":\"outres-%u-%u\"", p->index, i);

@@ -121,7 +121,7 @@ static void say_payment(struct world *w, struct plan *p)
 static void say_stock(struct world *w, struct plan *p)
 {
     struct chance *c = &p->chance;
-    bool is_rejected = chance_hits(c, 200000);
+    bool is_rejected = chance_hits(c, 200000) || p->n_reserved >= PLAN_RESERVED_MAX;
     char payload[256];
     enum event_type type;
 
@@ -133,7 +133,7 @@ static void say_stock(struct world *w, struct plan *p)
         (void)snprintf(payload, sizeof(payload), "\"reason\":\"none left\"");
     else
         (void)snprintf(payload, sizeof(payload), "\"reservationId\":\"outres-%u-%u\"", p->index,
-                       p->n_outside++);
+                       p->n_reserved++);
     shop_say(w, p, &p->id, type, payload, false);
 }
 

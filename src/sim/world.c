@@ -492,7 +492,8 @@ static void note_outcome(struct world *w, struct sim_outcome *out, struct buf *s
     out->simulated_us = w->ms.now_us - w->started_us;
     if (story)
         trace_print(&w->trace, v && v->has_order ? &v->order.u : NULL,
-                    v && v->has_order ? plan_of(w, &v->order) : -1, STORY_LINES_MAX, story);
+                    v && v->has_order ? plan_of(w, &v->order) : -1, v ? STORY_LINES_MAX : SIZE_MAX,
+                    story);
 }
 
 void sim_run(const struct sim_config *config, struct sim_outcome *out, struct buf *story)

@@ -169,7 +169,7 @@ struct wish *wish_repeat(struct world *w, const struct wish *r);
 
 #define PRODUCTS_N_MAX 6
 #define PLAN_LINES_MAX 3
-#define PLAN_IDS_MAX 6
+#define PLAN_RESERVED_MAX 6
 
 /* An order that a client wants, from the wish to the end. */
 struct plan {
@@ -187,7 +187,7 @@ struct plan {
     char total[24];
     char shipment_id[TEXT_ID_MAX + 1];
     unsigned looks;
-    unsigned n_outside;
+    unsigned n_outside, n_reserved; /* payments and shipments, reservations: of outside contexts */
 };
 
 struct shop {
