@@ -184,6 +184,11 @@ struct part *dossier_own_part(struct dossier *d, enum aggregate type)
     return NULL;
 }
 
+bool dossier_reservation_counts(const struct dossier *d, const struct text_id *id)
+{
+    return d->order && text_id_eq(&d->order->reservation_id.t, id);
+}
+
 static struct part *part_create(struct list *parts, enum aggregate type, struct str id)
 {
     struct part *p = mem_zalloc(sizeof(*p));

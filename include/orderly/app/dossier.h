@@ -80,6 +80,9 @@ struct dossier *dossier_peek(struct dossiers *ds, struct lane_id lane);
 struct part *dossier_find_part(struct dossier *d, enum aggregate type, struct str id);
 /* The built-in context's own payment, reservation or shipment of this order; NULL: none yet. */
 struct part *dossier_own_part(struct dossier *d, enum aggregate type);
+/* Whether it is this reservation that the order went on with, as OrderConfirmed or OrderStockReserved
+ * has said; another one was late, or second, and goes back. */
+bool dossier_reservation_counts(const struct dossier *d, const struct text_id *id);
 /* Finds or makes it (with sequence 0). */
 struct part *dossier_part(struct dossier *d, enum aggregate type, struct str id);
 void dossier_set_order(struct dossier *d, struct order *next); /* takes next; frees the old one */

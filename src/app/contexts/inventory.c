@@ -148,10 +148,10 @@ static void inventory_release(struct handling *h)
 static void inventory_take(struct handling *h)
 {
     h->part = dossier_own_part(h->dossier, AGGREGATE_RESERVATION);
-    if (h->part)
+    if (h->part && dossier_reservation_counts(h->dossier, &h->part->id))
         handling_take_turn(h, &h->part->turn, inventory_decide_take);
     else
-        handling_done(h);
+        handling_done(h); /* another context's pieces leave; ours are asked back */
 }
 
 static void (*inventory_step_of(const struct app *app, const struct event *e))(struct handling *)

@@ -123,6 +123,29 @@ static void stock_that_an_outsider_said_was_released_goes_back_when_the_order_en
     assert_true(order_is_settled(the_order(f)));
 }
 
+/* Inventory reserves late, but before it hears that the order is done: what it holds does not leave
+ * with the outside context's pieces. */
+static void the_inventory_takes_no_pieces_that_the_order_did_not_go_on_with(void **state)
+{
+    struct app_fixture *f = *state;
+    struct simulators s = *app_simulators(f->app);
+
+    s.inventory.delay_ms[FLOW_PAY_FIRST] = 5000;
+    assert_int_equal(set_simulators(f, SIMULATOR_INVENTORY, &s), REPLY_OK);
+    assert_int_equal(an_order_of(f, FLOW_PAY_FIRST, "WIDGET-001", 3, NULL), REPLY_CREATED);
+    app_fixture_pass_ms(f, 100);
+    assert_int_equal(the_order(f)->status, ORDER_PAID);
+    assert_int_equal(a_message(f, EVENT_STOCK_RESERVED, "m-1", "outside-1", ""), REPLY_ACCEPTED);
+    app_fixture_pass_ms(f, 100);
+    assert_int_equal(do_order(f, ORDER_INPUT_READY, NULL), REPLY_OK);
+    assert_int_equal(do_order(f, ORDER_INPUT_COMPLETE, NULL), REPLY_OK);
+    app_fixture_pass_ms(f, 20000);
+    assert_int_equal(the_stock(f, "WIDGET-001").on_hand, 100);
+    assert_int_equal(the_stock(f, "WIDGET-001").reserved, 0);
+    assert_int_equal(the_order(f)->status, ORDER_COMPLETED);
+    assert_true(order_is_settled(the_order(f)));
+}
+
 static void a_release_that_was_done_may_be_said_again(void **state)
 {
     struct app_fixture *f = *state;
@@ -431,6 +454,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(only_the_inventory_itself_releases_what_it_reserved),
         T(stock_that_an_outsider_said_was_released_goes_back_when_the_order_ends),
+        T(the_inventory_takes_no_pieces_that_the_order_did_not_go_on_with),
         T(a_release_that_was_done_may_be_said_again),
         T(a_payment_that_waits_can_not_be_refunded_from_outside),
         T(a_refund_of_another_amount_does_not_stop_the_right_one),
