@@ -85,6 +85,19 @@ bool idempotency_may_hold(const struct idempotency *i, const struct digest16 *ke
     return shard_find(&i->shards[f >> 56], f, &where);
 }
 
+unsigned idempotency_count(const struct idempotency *i, const struct digest16 *key)
+{
+    uint64_t f = idempotency_fingerprint(i, key);
+    const struct idempotency_shard *s = &i->shards[f >> 56];
+    unsigned n = 0;
+
+    if (!s->places)
+        return 0;
+    for (unsigned at = (unsigned)f & s->mask; s->places[at]; at = (at + 1) & s->mask)
+        n += s->places[at] == f;
+    return n;
+}
+
 /* Moves later entries of the run back over the hole, so that no tombstones are needed. */
 static void shard_take(struct idempotency_shard *s, unsigned hole)
 {

@@ -56,11 +56,34 @@ static void key_sweep_run(struct store_read *r, const struct store_view *v)
     arena_deinit(&arena);
 }
 
+/* Since it was read a key may have been used again, and its younger row may be on its way or there:
+ * that row is not what has expired. One that a command holds is left for the next time, as nobody
+ * knows yet whether it is going to be stored. */
+static void key_sweep_spare_used(struct app *app)
+{
+    struct key_sweep *s = &app->key_sweep;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < s->n; i++) {
+        struct str key = { (const char *)s->keys[i].b, sizeof(s->keys[i].b) };
+
+        if (map_find(&app->idempotency.in_flight, key))
+            continue;
+        s->keys[n] = s->keys[i];
+        s->expires_ms[n] = s->expires_ms[i];
+        s->is_current[n] =
+            s->is_current[i] && idempotency_count(&app->idempotency, &s->keys[i]) == 1;
+        n++;
+    }
+    s->n = n;
+}
+
 static void key_sweep_done(struct store_read *r)
 {
     struct key_sweep *s = container_of(r, struct key_sweep, read);
     struct app *app = container_of(s, struct app, key_sweep);
 
+    key_sweep_spare_used(app);
     if (s->n == 0 || append_begin(&s->append, &app->log, APPEND_CONSEQUENCE) != ERR_OK) {
         key_sweep_rest(app, KEY_SWEEP_MS);
         return;

@@ -29,6 +29,8 @@ void idempotency_deinit(struct idempotency *i);
 void idempotency_add(struct idempotency *i, const struct digest16 *key);
 void idempotency_remove(struct idempotency *i, const struct digest16 *key);
 bool idempotency_may_hold(const struct idempotency *i, const struct digest16 *key);
+/* Two where a key was stored again and the row of its first time is not swept yet. */
+unsigned idempotency_count(const struct idempotency *i, const struct digest16 *key);
 
 /* A stored answer as a row. */
 struct stored_answer {

@@ -103,6 +103,39 @@ static void a_key_that_is_used_again_before_the_sweep_is_counted_once(void **sta
     assert_int_equal(app_idempotency_entries(f->app), 0);
 }
 
+/* The sweep reads the old row while the new one waits for its commit. */
+static void a_key_that_is_used_again_while_it_is_swept_is_kept(void **state)
+{
+    struct app_fixture *f = *state;
+    struct str parts[] = { event_infos[EVENT_STOCK_REJECTED].type, STR(""), STR("") };
+    struct receive_message c;
+
+    an_order(f, "WIDGET-001", 1);
+    a_message(f, EVENT_STOCK_REJECTED, "m1", "", "");
+    f->ms.wall_offset_ms += IDEMPOTENCY_KEEP_MS + 1000;
+    f->is_store_held = true;
+    c = (struct receive_message){ .command = app_fixture_command(f),
+                                  .type = EVENT_STOCK_REJECTED,
+                                  .message_id = STR("m1"),
+                                  .raw_payload = STR("{}") };
+    c.payload.order_id = f->order_id;
+    c.payload.reason = STR("said so");
+    digest16_of(&c.content, parts, ARRAY_LEN(parts));
+    receive_message_start(&c);
+    app_fixture_pass_ms(f, 3000);
+    assert_false(f->is_done);
+    f->is_store_held = false;
+    app_fixture_pass_ms(f, 3000);
+    assert_true(f->is_done);
+    assert_int_equal(app_fixture_count_events(f, EVENT_STOCK_REJECTED), 2);
+    assert_int_equal(a_message(f, EVENT_STOCK_REJECTED, "m1", "", ""), REPLY_ACCEPTED);
+    assert_int_equal(app_fixture_count_events(f, EVENT_STOCK_REJECTED), 2);
+    assert_int_equal(app_idempotency_entries(f->app), 1);
+    f->ms.wall_offset_ms += IDEMPOTENCY_KEEP_MS + 1000;
+    app_fixture_pass_ms(f, 3000);
+    assert_int_equal(app_idempotency_entries(f->app), 0);
+}
+
 /* ---- limits -------------------------------------------------------------------------------------- */
 
 static void a_subscription_at_its_limit_keeps_nobody_waiting_at_the_door(void **state)
@@ -281,6 +314,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_product_that_three_add_while_the_store_is_full_is_added_by_none),
         T(a_key_that_is_used_again_before_the_sweep_is_counted_once),
+        T(a_key_that_is_used_again_while_it_is_swept_is_kept),
         T(a_subscription_at_its_limit_keeps_nobody_waiting_at_the_door),
         cmocka_unit_test(an_order_whose_row_is_damaged_is_parked_and_stops_no_other),
         T(a_clock_set_back_while_deadlines_are_read_loses_none),
