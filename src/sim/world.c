@@ -296,6 +296,7 @@ void world_run_until(struct world *w, int64_t until_us)
         struct choice cs[CHOICES_MAX];
         unsigned n = choices(w, cs);
 
+        world_tell_time(w); /* what the server may see: the clock may be set back after that */
         if (n > 0) {
             run_step(w, &cs[n == 1 ? 0 : chance_below(&w->steps, n)]);
             manual_scheduler_advance_us(&w->ms, (int64_t)(chance_next(&w->steps) & 31));
