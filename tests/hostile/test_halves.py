@@ -116,8 +116,9 @@ def test_resets_over_and_over_cost_nothing(shop):
             sizes.append(vitals.resident())
         beside.stop()
     print("held", [s >> 10 for s in sizes], "KiB after each thousand")
-    # The first rounds fill the free lists; after that it stays as it is.
-    assert sizes[-1] - sizes[1] < 8 * MIB
+    # The first rounds fill the free lists; after that it stays as it is, but for what the
+    # well-behaved one orders and the allocator has not given back yet.
+    assert sizes[-1] - sizes[1] < 24 * MIB
 
 
 def vanish(raw):
