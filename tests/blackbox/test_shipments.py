@@ -2,7 +2,7 @@
 import pytest
 
 from client import eventually
-from shop import UNKNOWN_ID, cancel, order, place, types_of, wait_for, wait_status
+from shop import UNKNOWN_ID, cancel, order, place, publish, types_of, wait_for, wait_status
 
 
 @pytest.fixture
@@ -54,3 +54,15 @@ def test_a_delivered_order_is_final(client, shipped):
 def test_the_carriers_steps_take_no_body_fields(client, shipped):
     client.post(f"/shipments/{shipped['shipmentId']}/dispatch", {"when": "now"}).problem(
         400, "validation")
+
+
+def test_a_carrier_that_repeats_itself_late_takes_nothing_back(client, shipped):
+    id, shipment = shipped["orderId"], shipped["shipmentId"]
+    dispatch(client, shipment)
+    publish(client, "shipment.delivered", id, shipmentId=shipment).is_(202)
+    wait_for(client, id, "DELIVERED")
+    before = client.get(f"/shipments/{shipment}").is_(200).json
+    for topic in ("shipment.dispatched", "shipment.delivered"):
+        publish(client, topic, id, shipmentId=shipment).is_(202)
+    assert types_of(client, id).count("ShipmentDispatched") == 2  # they were taken in
+    assert client.get(f"/shipments/{shipment}").is_(200).json == before
