@@ -2,6 +2,14 @@
 #include "../../../src/flowcheck/world.h"
 #include "broken_flow.h"
 
+/* A walk is one thread's and long; the thread sanitizer makes it fifteen times as long and has
+ * nothing to find in it. There the shorter flow is enough. */
+#ifdef __SANITIZE_THREAD__
+#define LAST_FLOW FLOW_PAY_FIRST
+#else
+#define LAST_FLOW FLOW_STOCK_FIRST
+#endif
+
 /* ---- as they are ------------------------------------------------------------------------------ */
 
 static void check_walk(enum flow_id id, enum flow_world world, struct flow_coverage *used)
@@ -26,7 +34,7 @@ static void check_walk(enum flow_id id, enum flow_world world, struct flow_cover
 static void flows__hold_in_every_interleaving(void **state)
 {
     (void)state;
-    for (unsigned id = FLOW_NONE + 1; id < FLOW_COUNT; id++) {
+    for (unsigned id = FLOW_NONE + 1; id <= LAST_FLOW; id++) {
         struct flow_coverage used = { 0 };
 
         check_walk((enum flow_id)id, FLOW_WORLD_BUILT_IN, &used);
@@ -41,6 +49,8 @@ static void flows__hold_with_contexts_outside(void **state)
     struct flow_coverage used = { 0 };
 
     (void)state;
+    if (LAST_FLOW == FLOW_PAY_FIRST)
+        skip();
     check_walk(FLOW_PAY_FIRST, FLOW_WORLD_OUTSIDE, &used);
 }
 
@@ -316,30 +326,33 @@ static void word__of_the_other_flow_that_orders_does_not_know_is_found(void **st
                     "      reservation-2 was released, and the order does not know\n");
 }
 
-static void check_unused(const struct broken_flow *b, enum flow_property p, const char *told)
+static void check_unused(const struct flow_coverage *used, const struct flow *f,
+                         enum flow_property p, const char *told)
 {
-    struct flow_coverage used = { 0 };
-    struct flow_walk *w = flow_walk_create(&b->flow, FLOW_WORLD_BUILT_IN, &used);
     struct buf out = { 0 };
 
-    flow_walk_run(w, 0, 0);
-    assert_false(flow_coverage_holds(&used, &b->flow, p));
-    flow_coverage_tell(&used, &b->flow, p, &out);
+    assert_false(flow_coverage_holds(used, f, p));
+    flow_coverage_tell(used, f, p, &out);
     buf_add(&out, "", 1);
     assert_string_equal(out.p, told);
     buf_deinit(&out);
-    flow_walk_destroy(w);
 }
 
 static void row__that_nothing_leads_to_is_found(void **state)
 {
+    struct flow_coverage used = { 0 };
     struct broken_flow b;
+    struct flow_walk *w;
 
     (void)state;
     copy_flow(&b, FLOW_PAY_FIRST);
     add_row(&b, ORDER_REJECTED, ORDER_INPUT_CANCEL, ORDER_CANCELLED, EVENT_ORDER_CANCELLED);
-    check_unused(&b, FLOW_STATUSES, "      REJECTED is never reached\n");
-    check_unused(&b, FLOW_ROWS, "      REJECTED -> CANCELLED by cancel is never used\n");
+    w = flow_walk_create(&b.flow, FLOW_WORLD_BUILT_IN, &used);
+    flow_walk_run(w, 0, 0);
+    check_unused(&used, &b.flow, FLOW_STATUSES, "      REJECTED is never reached\n");
+    check_unused(&used, &b.flow, FLOW_ROWS,
+                 "      REJECTED -> CANCELLED by cancel is never used\n");
+    flow_walk_destroy(w);
 }
 
 /* No table can make this come about, so the state is made by hand. */
@@ -464,6 +477,7 @@ static void state__is_the_same_after_a_round_trip(void **state)
     world_deinit(&w);
 }
 
+/* A flow so small that both walks are short: nothing can be paid, and nothing ends the waiting. */
 static void report__is_one_line_for_each_property(void **state)
 {
     struct broken_flow b;
@@ -473,7 +487,9 @@ static void report__is_one_line_for_each_property(void **state)
 
     (void)state;
     copy_flow(&b, FLOW_PAY_FIRST);
-    remove_row(&b, ORDER_PAID, ORDER_INPUT_STOCK_REJECTED);
+    remove_row(&b, ORDER_AWAITING_PAYMENT, ORDER_INPUT_PAYMENT_APPROVED);
+    remove_row(&b, ORDER_AWAITING_PAYMENT, ORDER_INPUT_MARK_PAID);
+    remove_row(&b, ORDER_AWAITING_PAYMENT, ORDER_INPUT_PAYMENT_TIMEOUT);
     assert_false(flow_check(&b.flow, NULL, &out));
     buf_add(&out, "", 1);
     for (line = out.p; line; line = strchr(line, '\n')) {
@@ -482,9 +498,15 @@ static void report__is_one_line_for_each_property(void **state)
         n_not_ok += strncmp(line, "  not ok", 8) == 0;
     }
     assert_int_equal(n_ok + n_not_ok, FLOW_PROPERTY_COUNT);
-    assert_int_equal(n_not_ok, 1);
-    assert_non_null(strstr(out.p, "  not ok  no order is stuck"));
-    assert_non_null(strstr(out.p, "    4  Inventory hears OrderPaid, no: StockRejected\n"));
+    assert_int_equal(n_not_ok, 3);
+    assert_non_null(strstr(
+        out.p, "  not ok  no order is stuck: it ended, rests, is timed, or a message is under "
+               "way\n"
+               "      contexts built in, messages in order:\n"
+               "    1  the order is placed, AWAITING_PAYMENT\n"
+               "    2  Payments hears OrderPlaced, waits: PaymentPending\n"));
+    assert_non_null(strstr(out.p, "  not ok  every status of the table is reached\n"
+                                  "      PAID is never reached\n"));
     assert_null(strstr(out.p, " s\n")); /* no clock, no times */
     buf_deinit(&out);
 }
