@@ -32,6 +32,15 @@ static void walk_all(struct check *c, int64_t (*now_us)(void), struct buf *out)
     }
 }
 
+/* Beside these everything may happen in any order and as often as it likes. */
+static void add_bounds(struct buf *out)
+{
+    buf_printf(out,
+               "  bounds: one order, one payment marked; built in, each message at most twice; "
+               "outside, %u duplicate or stray\n",
+               (unsigned)FLOW_OUTSIDE_ODD_MAX);
+}
+
 static void add_verdict(bool holds, enum flow_property p, struct buf *out)
 {
     buf_printf(out, "  %s  %s", holds ? "ok    " : "not ok", flow_property_text(p));
@@ -77,6 +86,7 @@ bool flow_check(const struct flow *f, int64_t (*now_us)(void), struct buf *out)
 
     buf_printf(out, "%s, version %u\n", f->name, f->version);
     walk_all(&c, now_us, out);
+    add_bounds(out);
     for (unsigned p = 0; p < FLOW_STATUSES; p++)
         holds &= report_of_walks(&c, (enum flow_property)p, out);
     for (unsigned p = FLOW_STATUSES; p < FLOW_PROPERTY_COUNT; p++)

@@ -31,6 +31,7 @@ def test_both_flows_hold_in_every_interleaving(tmp_path):
         for states, transitions, ends in counts:
             assert 10_000 < int(states) < int(transitions)
             assert int(ends) > 100
+        assert out.count("\n  bounds: one order, ") == 1
         assert len(re.findall(r"^  ok      \w", out, re.M)) == 10, out
         assert "not ok" not in out
     assert not list(tmp_path.iterdir()), "it needs no directory, and makes none"

@@ -383,6 +383,126 @@ static void charge__that_comes_twice_is_found(void **state)
     world_deinit(&w);
 }
 
+/* What an end must not be; by hand, as most of these need a fault in the decisions themselves. */
+static void end__that_does_not_add_up_is_found(void **state)
+{
+    static const struct {
+        enum order_status status;
+        bool is_paid, has_stock, has_shipment; /* as the order says */
+        uint8_t charged, refunded, reserved, released, taken;
+        enum shipment_status shipment;
+        enum flow_property p;
+        const char *told;
+    } cases[] = {
+        { .status = ORDER_COMPLETED,
+          .p = FLOW_MONEY,
+          .told = "      the order is COMPLETED, and the money for it is not there\n" },
+        { .status = ORDER_READY,
+          .is_paid = true,
+          .charged = 1,
+          .refunded = 1,
+          .p = FLOW_MONEY,
+          .told = "      payment-1 was given back, and the order does not know\n"
+                  "      the order is READY, and the money for it is not there\n" },
+        { .status = ORDER_CANCELLED,
+          .charged = 1,
+          .p = FLOW_MONEY,
+          .told =
+              "      the order is CANCELLED; payment-1 was charged, and nobody asked it back\n" },
+        { .status = ORDER_COMPLETED,
+          .p = FLOW_STOCK,
+          .told = "      the order is COMPLETED, and the stock for it is not there\n" },
+        { .status = ORDER_COMPLETED,
+          .has_stock = true,
+          .reserved = 1,
+          .p = FLOW_STOCK,
+          .told =
+              "      the order is COMPLETED; reservation-1 is still reserved, and nobody asked it "
+              "back\n"
+              "      the order is COMPLETED, and the stock for it is not there\n" },
+        { .status = ORDER_READY,
+          .has_stock = true,
+          .reserved = 1,
+          .released = 1,
+          .p = FLOW_STOCK,
+          .told = "      reservation-1 was released, and the order does not know\n"
+                  "      the order is READY, and the stock for it is not there\n" },
+        { .status = ORDER_SHIPPED,
+          .has_stock = true,
+          .has_shipment = true,
+          .reserved = 1,
+          .shipment = SHIPMENT_STATUS_DISPATCHED,
+          .p = FLOW_STOCK,
+          .told = "      shipment-1 has left, and its goods were not taken off hand\n" },
+        { .status = ORDER_CANCELLED,
+          .reserved = 1,
+          .taken = 1,
+          .p = FLOW_GOODS,
+          .told = "      the goods were taken, and the order is CANCELLED\n" },
+        { .status = ORDER_REJECTED,
+          .shipment = SHIPMENT_STATUS_DELIVERED,
+          .p = FLOW_GOODS,
+          .told = "      shipment-1 has left, and the order is REJECTED\n" },
+        { .status = ORDER_PAYMENT_FAILED,
+          .shipment = SHIPMENT_STATUS_CREATED,
+          .p = FLOW_GOODS,
+          .told = "      the order is PAYMENT_FAILED; shipment-1 is not cancelled\n" },
+        { .status = ORDER_DELIVERED,
+          .has_shipment = true,
+          .shipment = SHIPMENT_STATUS_DISPATCHED,
+          .p = FLOW_GOODS,
+          .told = "      the order is DELIVERED, and shipment-1 is DISPATCHED\n" },
+        { .status = ORDER_SHIPPED,
+          .has_shipment = true,
+          .shipment = SHIPMENT_STATUS_DELIVERED,
+          .p = FLOW_GOODS,
+          .told = "      the order is SHIPPED, and shipment-1 is DELIVERED\n" },
+        { .status = ORDER_PAID,
+          .p = FLOW_STUCK,
+          .told = "      the order is PAID, no message is under way, and no timer runs\n" },
+        { .status = ORDER_CANCELLED,
+          .charged = 1,
+          .refunded = 2,
+          .p = FLOW_ONCE,
+          .told = "      payment-1 was charged 1 times, and given back 2 times\n" },
+        { .status = ORDER_CANCELLED,
+          .reserved = 1,
+          .released = 2,
+          .p = FLOW_ONCE,
+          .told = "      reservation-1 was reserved 1 times, released 2 times, taken 0 times\n" },
+    };
+    struct flow_coverage used = { 0 };
+    struct world w;
+
+    (void)state;
+    world_init(&w, flow_of(FLOW_PAY_FIRST), FLOW_WORLD_BUILT_IN, &used);
+    for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+        struct shipment shipment = { .status = cases[i].shipment, .is_ours = true };
+        struct buf out = { 0 };
+        struct state s;
+
+        world_begin(&w, &s);
+        memset(s.n, 0, sizeof(s.n));
+        s.status = (uint8_t)cases[i].status;
+        s.own_payment = cases[i].is_paid;
+        s.own_reservation = cases[i].has_stock;
+        s.own_shipment = cases[i].has_shipment;
+        s.charged[PAYMENT_OWN] = cases[i].charged;
+        s.refunded[PAYMENT_OWN] = cases[i].refunded;
+        s.reserved[PART_OWN] = cases[i].reserved;
+        s.released[PART_OWN] = cases[i].released;
+        s.taken[PART_OWN] = cases[i].taken;
+        state_set_shipment(&s, PART_OWN, &shipment);
+        w.tell = &out;
+        world_look(&w, &s, 1u << cases[i].p);
+        assert_true(w.faults & 1u << cases[i].p);
+        buf_add(&out, "", 1);
+        assert_string_equal(out.p, cases[i].told);
+        buf_deinit(&out);
+    }
+    world_deinit(&w);
+}
+
 /* A payment that went back takes no money again: an approval of it would stand in the log and be of
  * nothing. No decision says so, so this state is made by hand, too. */
 static void event__that_its_own_aggregate_passes_over_is_found(void **state)
@@ -532,6 +652,7 @@ int main(void)
         cmocka_unit_test(word__of_the_other_flow_that_orders_does_not_know_is_found),
         cmocka_unit_test(row__that_nothing_leads_to_is_found),
         cmocka_unit_test(charge__that_comes_twice_is_found),
+        cmocka_unit_test(end__that_does_not_add_up_is_found),
         cmocka_unit_test(event__that_its_own_aggregate_passes_over_is_found),
         cmocka_unit_test(walk__says_when_it_was_not_whole),
         cmocka_unit_test(lane__without_room_makes_the_walk_not_whole),
