@@ -60,7 +60,7 @@ def run_target(target):
     done = subprocess.run([program] + [i for i in inputs if os.path.exists(i)], env=env,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode != 0:
-        sys.exit(f"{target}: failed:\n" + done.stdout.decode(errors="replace")[-2000:])
+        sys.exit(f"{target}: failed:\n" + done.stdout.decode(errors="replace")[-300:])
     return counts
 
 
@@ -99,7 +99,7 @@ def main(targets):
             a, b, missed = count_lines(counts, source)
             ran += a
             all_lines += b
-            shown = " ".join(str(at) for at in missed[:12]) + (" …" if len(missed) > 12 else "")
+            shown = " ".join(str(at) for at in missed[:40]) + (" …" if len(missed) > 40 else "")
             print(f"  {100 * a / max(b, 1):5.1f} %  {a:4} of {b:4}  "
                   f"{os.path.relpath(source, ROOT)}  {shown}")
         table.append((target, ran, all_lines))

@@ -2,7 +2,8 @@
  *
  * input = route(1) name(1) body
  *   route  index in the table, of the routes that are no GET
- *   name   what stands for {id} in the path: an enum shop_name; beyond, one that nobody has
+ *   name   bits 0-3: what stands for {id} in the path: an enum shop_name; beyond, one that nobody
+ *          has; bits 4-7: which header fields come with it
  */
 #include "../../src/infra/api/routes.h"
 #include "orderly/infra/http/target.h"
@@ -69,23 +70,37 @@ static void look_at(struct shop *s, struct asked *a, struct str line)
     buf_deinit(&get);
 }
 
+static const char *const fields[] = {
+    "Idempotency-Key: first-try\r\nX-User-Id: me\r\n",
+    "If-Match: \"1\", \"2\", \"3\"\r\n",
+    "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n",
+    "Idempotency-Key: \"\r\nIf-Match: x\r\nX-User-Id:\r\ntraceparent: 1\r\n",
+};
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str in = { (const char *)data, size };
     const struct route *route = pick(fuzz_take_u8(&in));
-    unsigned name = fuzz_take_u8(&in);
+    unsigned both = fuzz_take_u8(&in), name = both & 15;
     struct shop *s = shop_open(false);
-    struct buf line = { 0 }, body = { 0 };
+    struct buf line = { 0 }, body = { 0 }, headers = { 0 };
     struct asked a = { .joined = { 0 } };
 
     put_path(s, route, name, &line);
     shop_expand(s, in, &body);
-    ask(s, &a, buf_str(&line), STR_NONE, body.n ? buf_str(&body) : STR(""), false);
-    if (a.answer.status < 300 && route->body_max == 0)
+    for (unsigned i = 0; i < ARRAY_LEN(fields); i++) {
+        if (both >> 4 & 1u << i)
+            buf_add_str(&headers, str_of(fields[i]));
+    }
+    ask(s, &a, buf_str(&line), buf_str(&headers), body.n ? buf_str(&body) : STR(""), false);
+    if (a.answer.status < 300 &&
+        (strchr(route->pattern, '{') || answer_field(&a.answer, "Location").n) &&
+        route->body_max == 0)
         look_at(s, &a, buf_str(&line));
     asked_deinit(&a);
     buf_deinit(&line);
     buf_deinit(&body);
+    buf_deinit(&headers);
     shop_close(s);
     return 0;
 }

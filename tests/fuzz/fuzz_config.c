@@ -10,9 +10,11 @@
 #include "rig/fuzz.h"
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define WORDS_MAX 12
+#define PATH_ROOM 64
 
 struct words {
     unsigned n;
@@ -70,12 +72,24 @@ static void check_values(struct options *o)
     }
 }
 
+/* A file that only we may read; path: as it may be opened. */
+static int file_of(struct str text, char path[PATH_ROOM])
+{
+    int fd = memfd_create("config", MFD_CLOEXEC);
+
+    FUZZ_EXPECT(fd >= 0 && fchmod(fd, 0600) == 0, "no file");
+    FUZZ_EXPECT(write(fd, text.p, text.n) == (ssize_t)text.n, "no file");
+    FUZZ_EXPECT(lseek(fd, 0, SEEK_SET) == 0, "no file");
+    (void)snprintf(path, PATH_ROOM, "/proc/self/fd/%d", fd);
+    return fd;
+}
+
 static void try_options(unsigned counts, struct str in)
 {
     struct options *o = mem_zalloc(sizeof(*o));
     struct words args = { 0 }, env = { 0 };
     struct buf complaints = { 0 }, warnings = { 0 };
-    char path[64];
+    char path[PATH_ROOM];
     int fd = -1;
     enum options_result result;
 
@@ -84,10 +98,7 @@ static void try_options(unsigned counts, struct str in)
     for (unsigned i = 0; i < (counts >> 3 & 7); i++)
         words_add(&env, "ORDERLY_", fuzz_take_line(&in));
     if (!(counts & 0x40)) {
-        fd = memfd_create("config", MFD_CLOEXEC);
-        FUZZ_EXPECT(fd >= 0 && write(fd, in.p, in.n) == (ssize_t)in.n, "no file");
-        FUZZ_EXPECT(lseek(fd, 0, SEEK_SET) == 0, "no file");
-        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        fd = file_of(in, path);
         words_add(&args, "--config=", str_of(path));
     }
     result = options_read(o, args.n, args.at, env.at, &complaints, &warnings);
@@ -108,11 +119,12 @@ static void try_tokens(struct str in)
     const char *end = memmem(in.p, in.n, "\n--\n", 4);
     struct str text = { in.p, end ? (size_t)(end - in.p) : in.n };
     struct access *a = mem_zalloc(sizeof(*a));
-    char why[ACCESS_WHY_MAX] = "";
+    char why[ACCESS_WHY_MAX] = "", path[PATH_ROOM];
+    int fd = file_of(text, path);
     enum role role;
     struct text_id caller;
 
-    if (access_parse(a, text, why) == ERR_OK)
+    if (access_load(a, path, why) == ERR_OK)
         FUZZ_EXPECT(a->is_on && a->n_tokens > 0 && a->n_tokens <= ACCESS_TOKENS_MAX, "no tokens");
     else
         FUZZ_EXPECT(!a->is_on && a->n_tokens == 0 && why[0], "half a file, or no word about it");
@@ -128,6 +140,7 @@ static void try_tokens(struct str in)
         (void)access_origin_is_fine(value, STR("a"), allowed, ARRAY_LEN(allowed));
         (void)access_count_failure(a, result == ACCESS_FINE ? ACCESS_NO_TOKEN : result, i * 300);
     }
+    (void)close(fd);
     mem_free(a);
 }
 

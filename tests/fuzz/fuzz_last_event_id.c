@@ -2,12 +2,28 @@
  *
  * input = flags(1) the field's value, a line end, the query
  *   flags  bit 0: messages, else events; bit 1: an order is placed meanwhile; bit 2: the field is
- *          there; bit 3: HEAD; bit 4: time passes */
+ *          there; bit 3: HEAD; bit 4: time passes; bit 5: the client reads slowly, and
+ *          little may wait for it; bit 6: the server ends; bit 7: the client's token is taken back */
 #include "rig/ask.h"
 #include "rig/fuzz.h"
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <yyjson.h>
 
-enum { FLAG_MESSAGES = 1, FLAG_ORDER = 2, FLAG_FIELD = 4, FLAG_HEAD = 8, FLAG_TIME = 16 };
+enum {
+    FLAG_MESSAGES = 1,
+    FLAG_ORDER = 2,
+    FLAG_FIELD = 4,
+    FLAG_HEAD = 8,
+    FLAG_TIME = 16,
+    FLAG_SLOW = 32,
+    FLAG_END = 64,
+    FLAG_TOKENS = 128
+};
+
+#define WINDOW 400 /* what a slow client takes at a time */
 
 #define ORDER                                                                                      \
     "{\"customerId\":\"customer-1\",\"items\":[{\"sku\":\"WIDGET-001\",\"quantity\":1}],"          \
@@ -53,7 +69,7 @@ static bool take_field(struct str *line, struct str name)
 /* One event: comments, or id, event and data, each once; the data is JSON. */
 static void check_block(struct str block, uint64_t *position)
 {
-    bool has_id = false, has_data = false;
+    bool has_id = false, has_data = false, is_last = false;
 
     while (block.n) {
         struct str line = fuzz_take_line(&block), epoch = STR(SHOP_EPOCH ".");
@@ -68,18 +84,20 @@ static void check_block(struct str block, uint64_t *position)
             *position = at;
             has_id = true;
         } else if (take_field(&line, STR("data: "))) {
-            doc = yyjson_read(line.p, line.n, 0);
+            doc = yyjson_read(line.p, line.n, YYJSON_READ_BIGNUM_AS_RAW);
             FUZZ_EXPECT(doc && !has_data, "odd data: " STR_FMT, STR_ARG(line));
             yyjson_doc_free(doc);
             has_data = true;
         } else {
             FUZZ_EXPECT(take_field(&line, STR("event: ")) && line.n, "an odd line");
+            is_last = str_eq(line, STR("overflow"));
         }
     }
-    FUZZ_EXPECT(has_id == has_data, "half an event");
+    FUZZ_EXPECT(has_id == has_data || is_last, "half an event");
 }
 
-static void check_stream(struct str body)
+/* may_be_cut: the last event, since we hung up. */
+static void check_stream(struct str body, bool may_be_cut)
 {
     uint64_t position = 0;
 
@@ -87,6 +105,8 @@ static void check_stream(struct str body)
         const char *end = memmem(body.p, body.n, "\n\n", 2);
         struct str block = { body.p, end ? (size_t)(end - body.p) + 1 : body.n };
 
+        if (!end && may_be_cut)
+            return;
         FUZZ_EXPECT(end != NULL || str_eq(body, STR(":\n")), "the stream ends within an event");
         check_block(block, &position);
         body.p += block.n + (end != NULL);
@@ -94,17 +114,50 @@ static void check_stream(struct str body)
     }
 }
 
-static void listen_to(struct shop *s, unsigned flags, struct str target, struct str headers)
+/* Everybody needs a token from now on, and the one that was good is so no more. */
+static void set_tokens(struct shop *s, int fd, const char *text, bool is_first)
+{
+    char path[64];
+    enum err e;
+
+    FUZZ_EXPECT(fd >= 0 && fchmod(fd, 0600) == 0 && ftruncate(fd, 0) == 0, "no file");
+    FUZZ_EXPECT(pwrite(fd, text, strlen(text), 0) == (ssize_t)strlen(text), "no file");
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    e = is_first ? api_load_tokens(s->api, path, NULL) : api_reload_tokens(s->api, NULL);
+    FUZZ_EXPECT(e == ERR_OK, "the tokens are not taken");
+    shop_spoil(s);
+}
+
+static void listen_to(struct shop *s, unsigned flags, struct str target, struct buf *headers)
 {
     struct asked a = { .joined = { 0 } };
     struct loopback client;
     struct str got;
+    int fd = -1;
 
+    if (flags & FLAG_TOKENS) {
+        fd = memfd_create("tokens", MFD_CLOEXEC);
+        set_tokens(s, fd, "operator abc", true);
+        buf_add_str(headers, STR("Authorization: Bearer abc\r\n"));
+    }
     loopback_connect(&client, &s->server);
-    request(&client, flags & FLAG_HEAD ? "HEAD" : "GET", target, headers, STR_NONE);
+    if (flags & FLAG_SLOW)
+        client.window = WINDOW;
+    request(&client, flags & FLAG_HEAD ? "HEAD" : "GET", target, buf_str(headers), STR_NONE);
     shop_settle(s, &client);
     if (flags & FLAG_ORDER)
         place_order(s, &client);
+    for (unsigned i = 0; i < 20 && (flags & FLAG_SLOW) && !client.is_closed; i++) {
+        client.window += WINDOW;
+        shop_settle(s, &client);
+    }
+    if (flags & FLAG_TOKENS)
+        set_tokens(s, fd, "operator other", false);
+    if (flags & FLAG_END) {
+        feed_close(app_feed(s->app.app)); /* as the app does when it begins to end */
+        shop_spoil(s);
+    }
+    shop_settle(s, &client);
     if (flags & FLAG_TIME)
         shop_pass_ms(s, &client, 31000);
     if (!client.is_closed)
@@ -115,9 +168,11 @@ static void listen_to(struct shop *s, unsigned flags, struct str target, struct 
     FUZZ_EXPECT(a.answer.status != 0 && got.n == 0, "no answer, or two");
     answer_check(&a.answer);
     if (a.answer.status == 200 && !(flags & FLAG_HEAD))
-        check_stream(a.answer.body);
+        check_stream(a.answer.body, flags & FLAG_SLOW);
     asked_deinit(&a);
     loopback_deinit(&client);
+    if (fd >= 0)
+        (void)close(fd);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -125,7 +180,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct str in = { (const char *)data, size };
     unsigned flags = fuzz_take_u8(&in);
     struct str field = fuzz_take_line(&in);
-    struct shop *s = shop_open(false);
+    struct shop *s = shop_open(flags & FLAG_SLOW);
     struct buf target = { 0 }, headers = { 0 }, value = { 0 };
 
     buf_printf(&target, "/%s/stream?", flags & FLAG_MESSAGES ? "messages" : "events");
@@ -136,7 +191,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         shop_expand(s, field, &value);
         ask_add_header(&headers, "Last-Event-ID", buf_str(&value));
     }
-    listen_to(s, flags, buf_str(&target), buf_str(&headers));
+    listen_to(s, flags, buf_str(&target), &headers);
     buf_deinit(&target);
     buf_deinit(&headers);
     buf_deinit(&value);

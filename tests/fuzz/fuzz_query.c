@@ -1,7 +1,9 @@
-/* The query of every list and of the reads that know one, cursors first of all.
+/* The query of every list and of every other read, cursors first of all.
  *
- * input = route(1) query
- *   route  index in the table, of the GET routes that know a query and are no stream */
+ * input = route(1) name(1) query
+ *   route  index in the table, of the GET routes whose answer is JSON
+ *   name   what stands for {id} and the like in the path: an enum shop_name; beyond, the query's
+ *          first line */
 #include "../../src/infra/api/routes.h"
 #include "rig/ask.h"
 #include "rig/fuzz.h"
@@ -12,31 +14,36 @@
 
 static const struct route *pick(unsigned i)
 {
-    const struct route *found[ROUTE_PATTERNS_MAX * 2];
+    const struct route *found[ROUTE_PATTERNS_MAX] = { NULL };
     unsigned n = 0;
 
     for (unsigned r = 0; r < routes_len && n < ARRAY_LEN(found); r++) {
-        if (routes[r].method == HTTP_METHOD_GET && routes[r].query &&
-            routes[r].answer == ROUTE_JSON)
+        if (routes[r].method == HTTP_METHOD_GET && routes[r].answer == ROUTE_JSON)
             found[n++] = &routes[r];
     }
     return found[i % n];
 }
 
-static void put_path(const struct shop *s, const char *pattern, struct buf *line)
+static void put_path(const struct shop *s, const char *pattern, unsigned name, struct str *in,
+                     struct buf *line)
 {
-    const char *id = strstr(pattern, "{id}");
+    const char *open = strchr(pattern, '{');
 
     buf_add_str(line, STR("GET "));
-    buf_add(line, pattern, id ? (size_t)(id - pattern) : strlen(pattern));
-    if (id)
-        buf_add_str(line, str_of(s->names[SHOP_ORDER_DONE]));
+    buf_add(line, pattern, open ? (size_t)(open - pattern) : strlen(pattern));
+    if (!open)
+        return;
+    if (name < SHOP_NAMES)
+        buf_add_str(line, str_of(s->names[name]));
+    else
+        ask_add_escaped(line, fuzz_take_line(in));
+    buf_add_str(line, str_of(strchr(open, '}') + 1));
 }
 
 /* The answer says where the next page begins, or that there is none. */
 static bool names_cursor(const struct asked *a)
 {
-    yyjson_doc *doc = yyjson_read(a->answer.body.p, a->answer.body.n, 0);
+    yyjson_doc *doc = yyjson_read(a->answer.body.p, a->answer.body.n, YYJSON_READ_BIGNUM_AS_RAW);
     yyjson_val *root = yyjson_doc_get_root(doc);
     bool yes = yyjson_is_arr(yyjson_obj_get(root, "data")) &&
                yyjson_is_str(yyjson_obj_get(root, "nextCursor"));
@@ -71,11 +78,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str in = { (const char *)data, size };
     const struct route *route = pick(fuzz_take_u8(&in));
+    unsigned name = fuzz_take_u8(&in);
     struct shop *s = shop_open(false);
     struct buf line = { 0 }, query = { 0 };
     struct asked a = { .joined = { 0 } };
 
-    put_path(s, route->pattern, &line);
+    put_path(s, route->pattern, name, &in, &line);
     buf_add(&line, "?", 1);
     shop_expand(s, in, &query);
     ask_add_escaped(&line, buf_str(&query));

@@ -2,7 +2,8 @@
  * encoded to a row that decodes to the same.
  *
  * input = kind(1) row
- *   deferred lanes: kind key(17) row; settings: kind which(1) row; keys: kind database(1) key
+ *   deferred lanes: kind key(17) row; settings: kind which(1) row; keys: kind database(1) key;
+ *   keys of ours: kind and what they are made of
  *
  * "The same" is seen in the second encoding: it must be that of the first byte by byte. */
 #include "orderly/app/dead_letters.h"
@@ -260,6 +261,65 @@ static void try_key_text(struct str in)
     mem_free(text);
 }
 
+/* Each key that we make is shown as what it is. */
+static void try_own_key(struct str in)
+{
+    char key[ROW_KEY_PART_MAX + ROW_KEY_CUSTOMER_MAX], *text = mem_alloc(ROW_KEY_TEXT_MAX);
+    unsigned which = fuzz_take_u8(&in), small = fuzz_take_u8(&in);
+    struct lane_id lane = { { { 0 } } };
+    struct order_id order = { { { 0 } } };
+    struct dead_letter_id letter = { { { 0 } } };
+    struct customer_id customer = { { 0 } };
+    uint64_t number = 0;
+    struct str made, id;
+
+    for (unsigned i = 0; i < 8; i++)
+        number = number << 8 | fuzz_take_u8(&in);
+    for (unsigned i = 0; i < sizeof(lane.u.b); i++)
+        lane.u.b[i] = order.u.b[i] = letter.u.b[15 - i] = (uint8_t)fuzz_take_u8(&in);
+    id = (struct str){ in.p, in.n < TEXT_ID_MAX ? in.n : TEXT_ID_MAX };
+    if (!text_id_parse(id, &customer.t))
+        id = STR("x");
+    enum store_db db = DB_EVENTS;
+    switch (which % 8) {
+    case 0:
+        made = row_key_position(key, number);
+        break;
+    case 1:
+        db = DB_BY_LANE;
+        made = row_key_by_lane(key, lane, number);
+        break;
+    case 2:
+        db = DB_BY_TYPE;
+        made = row_key_by_type(key, (enum event_type)(small % EVENT_TYPE_COUNT), number);
+        break;
+    case 3:
+        db = DB_PARTS;
+        made = row_key_part(key, lane, (enum aggregate)(small % 4), id);
+        break;
+    case 4:
+        db = DB_ORDERS_BY_STATUS;
+        made = row_key_status(key, (enum order_status)(small % ORDER_STATUS_COUNT), order);
+        break;
+    case 5:
+        db = DB_ORDERS_BY_CUSTOMER;
+        made = row_key_customer(key, &customer, order);
+        break;
+    case 6:
+        db = DB_UNSETTLED;
+        made = row_key_time(key, (int64_t)(number >> 1), order);
+        break;
+    default:
+        db = DB_DEAD_LETTERS_BY_LANE;
+        made = row_key_letter(key, lane, letter);
+        break;
+    }
+    FUZZ_EXPECT(made.p == key && made.n <= sizeof(key), "a key elsewhere");
+    row_key_text(db, made, text);
+    FUZZ_EXPECT(text[0] && memchr(text, 0, ROW_KEY_TEXT_MAX), "no string");
+    mem_free(text);
+}
+
 static const struct {
     again_cb again;
     size_t key_len; /* that many bytes before the row */
@@ -281,10 +341,13 @@ static const struct {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str in = { (const char *)data, size }, key;
-    unsigned kind = fuzz_take_u8(&in) % (ARRAY_LEN(kinds) + 1);
+    unsigned kind = fuzz_take_u8(&in) % (ARRAY_LEN(kinds) + 2);
 
-    if (kind == ARRAY_LEN(kinds)) {
-        try_key_text(in);
+    if (kind >= ARRAY_LEN(kinds)) {
+        if (kind == ARRAY_LEN(kinds))
+            try_key_text(in);
+        else
+            try_own_key(in);
         return 0;
     }
     if (in.n < kinds[kind].key_len)

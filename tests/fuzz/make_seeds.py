@@ -43,7 +43,7 @@ def command_index(method, pattern):
 
 
 def list_index(pattern):
-    lists = [r[1] for r in routes() if r[0] == "GET" and r[2] and not r[3]]
+    lists = [r[1] for r in routes() if r[0] == "GET" and not r[3]]
     return lists.index(pattern)
 
 
@@ -150,15 +150,21 @@ def bodies():
             if pattern.startswith("/products"):
                 name = 1
             if pattern.startswith("/simulators"):
-                name = i
+                name = i // 2
             label = f"{method}{pattern}".replace("/", "-").replace("{", "").replace("}", "").lower()
             yield f"{label}-{i}", chr(index) + chr(name) + text
+            for fields in (1, 2, 4, 8):
+                if i == 0 and pattern in ("/carts", "/orders", "/products/{sku}", "/orders/{id}/cancel"):
+                    yield f"{label}-fields-{fields}", bytes([index, name + 16 * fields]) + raw("\0" + text)[1:]
     for name in range(12):
         yield f"cancel-{name}", chr(command_index("POST", "/orders/{id}/cancel")) + chr(name) + '{"reason":"r"}'
         yield f"pay-{name}", chr(command_index("POST", "/orders/{id}/pay")) + chr(name) + '{"paymentId":"payment-5"}'
     deep = chr(command_index("POST", "/carts")) + "\0"
     yield "deep", deep + '{"a":' + "[" * 40 + "]" * 40 + "}"
     yield "escapes", deep + '{"customerId":"\\u0000","\\ud800":1,"a~b/c":[1,{"x":-0.5e3}],"n":123456789012345678901}'
+    yield "keys-many", deep + "{" + ",".join(f'"k{i % 30}":{i}' for i in range(40)) + "}"
+    yield "not-bool", chr(command_index("PUT", "/simulators/{name}")) + "\0" + '{"enabled":1,"failureRate":2,"delayMs":3,"declineAbove":-1,"mode":"","seed":1.5}'
+    yield "levels", chr(command_index("PUT", "/simulators/{name}")) + "\0" + '{"declineAbove":12.50,"poisonRate":0.25,"failureRate":1}'
     yield "utf8", deep.encode().decode() + '{"customerId":"\u00e9\u2013"}'
     yield "text-long", deep + '{"customerId":"' + "x" * 4097 + '"}'
 
@@ -175,10 +181,16 @@ def queries():
         "/dead-letters": ["limit=1", "subscription=payments&state=parked&topic=payment.*&code=handler_failed&orderId=" + CONFIRMED, "after=" + OPEN, "state=open", "topic=*&after=x"],
     }.items():
         for i, text in enumerate(texts):
-            yield f"{pattern[1:].replace('/', '-').replace('{id}', 'id')}-{i}", chr(list_index(pattern)) + text
-    yield "odd", "\0a=1&&b=%zz&=&%00=%00"
-    yield "many", "\0" + "a=1&" * 101
-    yield "twice", "\0limit=1&limit=2&%ff=1&limit=%ff"
+            yield f"{pattern[1:].replace('/', '-').replace('{id}', 'id')}-{i}", chr(list_index(pattern)) + "\0" + text
+    for pattern, name in {"/carts/{id}": 3, "/orders/{id}": 1, "/orders/{id}/explain": 6, "/shipments/{id}": 7, "/products/{sku}": 10,
+                          "/events/{eventId}": 8, "/dead-letters/{id}": 5, "/simulators/{name}": 12}.items():
+        label = pattern[1:].replace("/", "-").replace("{", "").replace("}", "").lower()
+        yield f"one-{label}", chr(list_index(pattern)) + chr(name) + "payments\n"
+        yield f"none-{label}", chr(list_index(pattern)) + chr(12) + "00000000-0000-7000-8000-000000000000\n"
+        yield f"odd-{label}", chr(list_index(pattern)) + chr(12) + "x\na=b"
+    yield "odd", "\0\0a=1&&b=%zz&=&%00=%00"
+    yield "many", "\0\0" + "a=1&" * 101
+    yield "twice", "\0\0limit=1&limit=2&%ff=1&limit=%ff"
 
 
 KEY_FIELDS = ["Idempotency-Key", "If-Match", "If-None-Match", "X-User-Id", "traceparent", "Content-Type", "Origin",
@@ -198,6 +210,8 @@ def keys():
         "Authorization": ["Bearer abc", "Basic x", "Bearer"],
         "Content-Encoding": ["gzip", "identity"],
     }
+    for i, text in enumerate(["10s", "500ms", "1m", "2h", "1d", "61", "99999999999999999999s", "1x", "ab.7", "7", "ab.", 'a,"b,c\\"" , ,d']):
+        yield f"part-{i}", chr(len(KEY_FIELDS)) + text
     for field, texts in values.items():
         for i, text in enumerate(texts):
             yield f"{field.lower()}-{i}", chr(KEY_FIELDS.index(field)) + text
@@ -208,6 +222,8 @@ def ids():
             (4, "0123456789abcdef.3", ""), (4, "3", "after=5"), (4, "ffff.1", ""), (4, "x", "topic=y"), (4, "0123456789abcdef.999999", ""),
             (0, "", "after=0"), (1, "", "after=0&topic=order.*"), (2, "", "eventType=OrderPlaced"), (3, "", "topic=*"),
             (8, "", ""), (9, "", "after=2"), (16, "", ""), (18, "", "orderId=" + CONFIRMED + "&after=0"), (17, "", "topic=payment.approved&after=0"),
+            (0x20, "", "after=0"), (0x22, "", ""), (0x32, "", "after=0"), (0x23, "", "after=0"), (0x24, "1", ""),
+            (0x40, "", "after=0"), (0x81, "", "after=0"), (0xc2, "", ""), (0xa0, "", "after=0"), (0x60, "", "after=0"),
             (0, "", "orderId=a&correlationId=b"), (0, "", "eventType=X"), (6, "5", "aggregateId=" + DONE)]):
         yield f"{i:02}", chr(flags) + field + "\n" + query
 
@@ -233,6 +249,11 @@ def messages():
                                 + '","timestamp":"2026-11-20T12:00:05.123+01:00","payload":{"orderId":"' + CONFIRMED
                                 + '","paymentId":"payment-78","approvedAmount":39.98,"currency":"USD","timestamp":"2026-11-20T12:00:05Z"},"x":1}')
     yield "contradicts", "\0\0" + '{"messageId":"m","topic":"x","correlationId":"y","timestamp":"never","payload":{"orderId":"z"}}'
+    yield "flow", "\3\1" + '{"orderId":"' + PENDING + '","flow":"pay_first","reason":"r","items":[{"sku":"a","productId":"b","quantity":1}],"amount":"x"}'
+    yield "items", "\5\1" + '{"orderId":"' + PENDING + '","reservationId":"r","items":[{"sku":"a","productId":"b","quantity":1},{"quantity":0},7]}'
+    yield "times", "\x0c\1" + '{"orderId":"' + PENDING + '","shipmentId":"s","dispatchedAt":"never","deliveredAt":7}'
+    yield "amount", "\0\1" + '{"orderId":"' + PENDING + '","paymentId":"p","approvedAmount":1.999,"currency":"USD"}'
+    yield "amount-without-currency", "\4\1" + '{"orderId":"' + PENDING + '","paymentId":"p","amount":1.999}'
     yield "nobodys", "\0\1" + '{"orderId":"nobodys","paymentId":"payment-78","approvedAmount":1e3,"currency":"JPY"}'
     yield "no-json", "\0\0{"
 
@@ -245,6 +266,8 @@ def rows():
             if not line.startswith("#"):
                 name, text = line.split()[:2]
                 yield "event-" + name, b"\0" + bytes.fromhex(text)
+    for which in range(8):
+        yield f"own-key-{which}", bytes([13, which, 3]) + bytes(range(24)) + b"customer-1"
 
 
 def configs():

@@ -210,10 +210,15 @@ void shop_close(struct shop *s)
     FUZZ_EXPECT(app_waiters(s->app.app) == 0, "%u wait for an order and nobody for them",
                 app_waiters(s->app.app));
     FUZZ_EXPECT(app_feed(s->app.app)->n == 0, "a stream is left");
-    if (s->app.store.commits == s->commits)
+    if (s->app.store.commits == s->commits && !s->is_spoilt)
         return;
     shop_destroy(s); /* and what is in progress comes to its end there */
     current = NULL;
+}
+
+void shop_spoil(struct shop *s)
+{
+    s->is_spoilt = true;
 }
 
 void shop_settle(struct shop *s, struct loopback *client)

@@ -45,11 +45,14 @@ struct shop {
     bool is_connected;
     struct buf request;
     uint64_t commits;
+    bool is_spoilt;
 };
 
 /* small_limits: those of the connection are some hundred bytes, so that inputs reach them. The shop
  * is the rig's; one at a time. */
 struct shop *shop_open(bool small_limits);
+/* The next input gets another one, whatever was written: for what an input changes beside the store. */
+void shop_spoil(struct shop *s);
 /* After an input: no connection, no request, no waiter may be left. */
 void shop_close(struct shop *s);
 
