@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 
 #define FAILURES_TOLD_MS 1000
+#define TICK_LATE_MS 1000
 
 struct tcp_conn {
     uv_tcp_t handle;
@@ -23,6 +24,8 @@ struct tcp_listener {
     uv_check_t check;     /* after a poll: what its callbacks answered */
     uv_prepare_t prepare; /* before the loop blocks: what idle handles and timers answered */
     uv_timer_t tick;
+    uint64_t ticked_ms; /* when the last one came */
+    bool is_tick_late;  /* it came too late, and was left out */
     unsigned handles_open;
     unsigned n_conns;
     struct list free_conns;
@@ -248,11 +251,18 @@ static void tell_failure(struct tcp_listener *l, int status)
     l->failures_untold = 0;
 }
 
+/* A process that was stopped, or starved, comes back to timers that are due before it has looked at what
+ * its clients sent meanwhile. Nobody is judged by such a tick; the next one has a poll before it. One
+ * is left out at most, so that timeouts are only late where every turn is. */
 static void on_tick(uv_timer_t *timer)
 {
     struct tcp_listener *l = timer->data;
+    uint64_t now_ms = uv_hrtime() / 1000000; /* not the loop's, which may be from before the stop */
 
-    l->config.acceptor->ops->tick(l->config.acceptor);
+    l->is_tick_late = !l->is_tick_late && now_ms - l->ticked_ms > TICK_LATE_MS;
+    l->ticked_ms = now_ms;
+    if (!l->is_tick_late)
+        l->config.acceptor->ops->tick(l->config.acceptor);
 }
 
 static struct tcp_conn *create_conn(struct tcp_listener *l)
@@ -271,8 +281,10 @@ static struct tcp_conn *create_conn(struct tcp_listener *l)
     rc = uv_tcp_init(l->config.loop, &c->handle);
     ENSURE(rc == 0); /* opens no socket yet */
     c->handle.data = c;
-    if (l->n_conns++ == 0)
+    if (l->n_conns++ == 0) {
+        l->ticked_ms = uv_hrtime() / 1000000;
         (void)uv_timer_start(&l->tick, on_tick, TCP_TICK_MS, TCP_TICK_MS);
+    }
     return c;
 }
 

@@ -23,6 +23,10 @@ struct rig {
     void (*client)(struct rig *r);
     bool is_over;
     unsigned closed_told;
+
+    /* Where the loop is held up: between server and listener. */
+    struct transport_acceptor acceptor;
+    int go_on[2]; /* a pipe */
 };
 
 /* libuv closes by the system call itself, which the thread sanitizer does not see; a descriptor that
@@ -77,7 +81,7 @@ static void start_rig(struct rig *r, const char *address)
     rc = uv_loop_init(&r->loop);
     assert_int_equal(rc, 0);
     config.loop = &r->loop;
-    config.acceptor = http_server_acceptor(&r->f.server);
+    config.acceptor = r->acceptor.ops ? &r->acceptor : http_server_acceptor(&r->f.server);
     r->listener = tcp_listener_create(&config);
     e = tcp_address_parse(str_of(address), &r->address);
     assert_int_equal(e, ERR_OK);
@@ -313,6 +317,76 @@ static void client_resets(struct rig *r)
     client_asks_twice(r);
 }
 
+/* The loop is held up behind the first accept, until the client says so. */
+
+static void held_accept(struct transport_acceptor *a, struct transport *t,
+                        const struct transport_peer *peer)
+{
+    struct rig *r = container_of(a, struct rig, acceptor);
+    struct transport_acceptor *real = http_server_acceptor(&r->f.server);
+    char byte;
+    ssize_t n;
+
+    real->ops->accept(real, t, peer);
+    n = read(r->go_on[0], &byte, 1);
+    REQUIRE(n == 1);
+}
+
+static void held_flush(struct transport_acceptor *a)
+{
+    struct transport_acceptor *real =
+        http_server_acceptor(&container_of(a, struct rig, acceptor)->f.server);
+
+    real->ops->flush(real);
+}
+
+static void held_tick(struct transport_acceptor *a)
+{
+    struct transport_acceptor *real =
+        http_server_acceptor(&container_of(a, struct rig, acceptor)->f.server);
+
+    real->ops->tick(real);
+}
+
+static const struct transport_acceptor_ops held_ops = {
+    .accept = held_accept,
+    .flush = held_flush,
+    .tick = held_tick,
+};
+
+static void client_asks_while_the_loop_is_held_up(struct rig *r)
+{
+    char out[4096];
+    int fd = dial(r);
+    ssize_t n;
+
+    send_all(fd, GET("/close"));
+    (void)poll(NULL, 0, 1500); /* far beyond the time that the server has for a request's head */
+    n = write(r->go_on[1], "", 1);
+    REQUIRE(n == 1);
+    (void)receive_all(fd, out, sizeof(out));
+    REQUIRE(strstr(out, "HTTP/1.1 200 ") == out);
+    (void)close(fd);
+}
+
+static void tcp__reads_what_was_sent_to_a_loop_that_was_held_up(void **state)
+{
+    struct rig *r = mem_zalloc(sizeof(*r));
+    int ends[2];
+    int rc = pipe(ends);
+
+    (void)state;
+    assert_int_equal(rc, 0);
+    memcpy(r->go_on, ends, sizeof(ends));
+    r->acceptor.ops = &held_ops;
+    start_rig(r, "127.0.0.1:0");
+    r->f.server.config.limits.header_time_ms = 100;
+    r->f.server.config.limits.idle_time_ms = 100;
+    run_client(r, client_asks_while_the_loop_is_held_up);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
 static void tcp__survives_resets(void **state)
 {
     struct rig *r = mem_zalloc(sizeof(*r));
@@ -418,7 +492,7 @@ static void tcp__says_why_it_cannot_listen(void **state)
     (void)state;
     start_rig(r, "127.0.0.1:0");
     config.loop = &r->loop;
-    config.acceptor = http_server_acceptor(&r->f.server);
+    config.acceptor = r->acceptor.ops ? &r->acceptor : http_server_acceptor(&r->f.server);
     second = tcp_listener_create(&config);
     e = tcp_listener_start(second, &r->address);
     assert_int_equal(e, ERR_IO);
@@ -479,6 +553,7 @@ int main(void)
         cmocka_unit_test(tcp__writes_what_does_not_fit_later),
         cmocka_unit_test(tcp__lets_an_early_error_arrive),
         cmocka_unit_test(tcp__answers_a_client_that_has_half_closed),
+        cmocka_unit_test(tcp__reads_what_was_sent_to_a_loop_that_was_held_up),
         cmocka_unit_test(tcp__survives_resets),
         cmocka_unit_test(tcp__goes_on_after_the_descriptors_ran_out),
         cmocka_unit_test(tcp__says_why_it_cannot_listen),
