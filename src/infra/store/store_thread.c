@@ -17,6 +17,8 @@
 #include "orderly/base/check.h"
 #include "orderly/base/mem.h"
 #include "orderly/infra/loop/mailbox.h"
+#include <stdio.h>
+#include <stdlib.h>
 
 /* As many as libuv's pool has threads by default; more would only wait inside the pool. */
 #define READS_RUNNING_MAX 4
@@ -359,7 +361,10 @@ struct store_thread *store_thread_create(uv_loop_t *loop, struct engine *engine,
     rc = uv_cond_init(&s->wake);
     ENSURE(rc == 0);
     rc = uv_thread_create(&s->thread, writer_main, s);
-    ENSURE(rc == 0);
+    if (rc != 0) { /* a limit of the machine, and no fault of ours */
+        fprintf(stderr, "the store's thread can't be started: %s\n", uv_strerror(rc));
+        abort();
+    }
     return s;
 }
 
