@@ -53,7 +53,9 @@ endif()
 
 if(ORDERLY_COVERAGE)
     add_compile_options(--coverage -fprofile-update=atomic)
-    add_link_options(--coverage)
+    add_link_options(--coverage -Wl,--wrap=_exit)
+    add_library(orderly_coverage_exit STATIC "${CMAKE_SOURCE_DIR}/tests/coverage/exit.c")
+    target_link_libraries(orderly_compile INTERFACE orderly_coverage_exit)
 endif()
 
 if(ORDERLY_HARDEN)
