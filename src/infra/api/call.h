@@ -6,11 +6,11 @@
 #define ORDERLY_INFRA_API_CALL_H
 #include "access.h"
 #include "json_in.h"
-#include "json_out.h"
 #include "orderly/app/app.h"
 #include "orderly/app/timers.h"
 #include "orderly/infra/http/http.h"
 #include "orderly/infra/http/target.h"
+#include "orderly/infra/render/json_out.h"
 #include "render.h"
 #include "routes.h"
 

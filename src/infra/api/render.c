@@ -1,32 +1,7 @@
 #include "render.h"
+#include "orderly/app/lanes.h"
 #include "orderly/domain/cart.h"
 #include "orderly/domain/order.h"
-
-void render_address(struct json_out *o, const struct address *a)
-{
-    static const struct {
-        const char *key; /* ready to be written */
-        size_t key_len, offset;
-        bool required;
-    } fields[] = {
-#define X(member, json, alias, min, max, required_)                                                \
-    { "\"" json "\":", sizeof("\"" json "\":") - 1, offsetof(struct address, member), required_ },
-        ADDRESS_FIELD_MAP(X)
-#undef X
-    };
-
-    json_open(o, '{');
-    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
-        struct str text;
-
-        memcpy(&text, (const char *)a + fields[i].offset, sizeof(text));
-        if (text.n == 0 && !fields[i].required)
-            continue;
-        json_key_ready(o, fields[i].key, fields[i].key_len);
-        json_str(o, text);
-    }
-    json_close(o, '}');
-}
 
 /* ---- orders ---------------------------------------------------------------------------------- */
 
@@ -249,6 +224,58 @@ void render_shipment(struct json_out *o, const struct shipment_id *id, const str
     json_time(o, s->dispatched_at_ms);
     JSON_KEY(o, "deliveredAt");
     json_time(o, s->delivered_at_ms);
+    json_close(o, '}');
+}
+
+/* ---- dead letters ------------------------------------------------------------------------------ */
+
+void render_dead_letter(struct json_out *o, const struct dead_letter_item *item,
+                        const struct event *message)
+{
+    const struct dead_letter *d = &item->letter;
+
+    json_open(o, '{');
+    JSON_KEY(o, "deadLetterId");
+    json_uuid(o, d->id.u);
+    JSON_KEY(o, "subscription");
+    json_plain(o, subscription_name(d->subscription));
+    JSON_KEY(o, "orderId");
+    if (message && message->p.foreign_order_id.n)
+        json_str(o, message->p.foreign_order_id);
+    else
+        json_uuid(o, message ? message->p.order_id.u : d->lane.u);
+    /* The sender's own, where it came from outside; ours stands in the message. */
+    JSON_KEY(o, "messageId");
+    if (message && message->message_id.n)
+        json_str(o, message->message_id);
+    else
+        json_uuid(o, d->message_id.u);
+    JSON_KEY(o, "topic");
+    json_plain(o, event_infos[d->type].topic);
+    JSON_KEY(o, "position");
+    json_u64(o, d->position);
+    JSON_KEY(o, "attempts");
+    json_u64(o, d->attempts);
+    JSON_KEY(o, "firstFailedAt");
+    json_time(o, d->first_failed_at_ms);
+    JSON_KEY(o, "lastFailedAt");
+    json_time(o, d->last_failed_at_ms);
+    JSON_KEY(o, "error");
+    json_open(o, '{');
+    JSON_KEY(o, "code");
+    json_str(o, d->error_code);
+    JSON_KEY(o, "detail");
+    json_str(o, d->error_detail);
+    json_close(o, '}');
+    JSON_KEY(o, "state");
+    json_plain(o, dead_letter_state_name(d->state));
+    JSON_KEY(o, "queuedBehind");
+    json_u64(o, item->queued_behind);
+    JSON_KEY(o, "message");
+    if (message)
+        render_message(o, message);
+    else
+        JSON_LITERAL(o, "null");
     json_close(o, '}');
 }
 

@@ -1,11 +1,11 @@
-/* Every resource of the API as JSON, once. Pure: any thread. */
+/* Every resource of the API as JSON, once; events and messages are rendered for others too, by
+ * orderly/infra/render/render_event.h. Pure: any thread. */
 #ifndef ORDERLY_INFRA_API_RENDER_H
 #define ORDERLY_INFRA_API_RENDER_H
-#include "json_out.h"
 #include "orderly/app/dead_letters.h"
 #include "orderly/app/reply.h"
 #include "orderly/app/settings.h"
-#include "orderly/domain/event.h"
+#include "orderly/infra/render/render_event.h"
 
 void render_order(struct json_out *o, const struct order *order);
 /* Its members refund, refunds and release, for an object that is open. */
@@ -13,13 +13,6 @@ void render_order_returns(struct json_out *o, const struct order *order);
 void render_cart(struct json_out *o, const struct cart *cart);
 void render_product(struct json_out *o, const struct product *p, const struct stock *stock);
 void render_shipment(struct json_out *o, const struct shipment_id *id, const struct shipment *s);
-void render_address(struct json_out *o, const struct address *a);
-
-/* The whole stored event: envelope, payload, metadata. */
-void render_event(struct json_out *o, const struct event *e);
-/* The integration message made from it. */
-void render_message(struct json_out *o, const struct event *e);
-void render_payload(struct json_out *o, const struct event *e);
 
 /* message: decoded from the item's row; NULL where it can't be read. */
 void render_dead_letter(struct json_out *o, const struct dead_letter_item *item,

@@ -2,8 +2,8 @@
 #ifndef ORDERLY_INFRA_API_SIMULATOR_JSON_H
 #define ORDERLY_INFRA_API_SIMULATOR_JSON_H
 #include "json_in.h"
-#include "json_out.h"
 #include "orderly/app/settings.h"
+#include "orderly/infra/render/json_out.h"
 
 void simulator_write(struct json_out *o, const struct simulators *s, enum simulator which);
 /* Replaces the named simulator's settings whole: what is left out becomes its default. False: faults

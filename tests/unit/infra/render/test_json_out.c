@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "../../../../src/infra/api/json_out.h"
 #include "orderly/base/check.h"
+#include "orderly/infra/render/json_out.h"
 #include <stdio.h>
 
 static void assert_written(struct json_out *o, const char *expected)

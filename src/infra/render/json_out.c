@@ -1,4 +1,4 @@
-#include "json_out.h"
+#include "orderly/infra/render/json_out.h"
 #include "orderly/base/timetext.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -7,8 +7,8 @@
  *
  * Commas come by themselves: a key or an item looks at the byte before it. Not thread safe; one
  * writer per thread. */
-#ifndef ORDERLY_INFRA_API_JSON_OUT_H
-#define ORDERLY_INFRA_API_JSON_OUT_H
+#ifndef ORDERLY_INFRA_RENDER_JSON_OUT_H
+#define ORDERLY_INFRA_RENDER_JSON_OUT_H
 #include "orderly/base/arena.h"
 #include "orderly/base/buf.h"
 #include "orderly/base/uuid.h"
