@@ -640,6 +640,7 @@ static void build(struct server *s)
         .epoch = str_of(s->epoch),
         .origins = s->origins,
         .n_origins = options_list(s->options.origins, s->origins, OPTIONS_LIST_MAX),
+        .cloud = { str_of(s->options.cloud_source), str_of(s->options.cloud_type_prefix) },
         .loop_lag = &s->lag.histogram,
     });
     http.limits = s->options.http;

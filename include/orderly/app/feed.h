@@ -56,7 +56,8 @@
 #define FEED_PAUSE_MS 100 /* until a read that the store had no place for is tried again */
 #define FOLLOWERS_MAX_DEFAULT 1000
 
-enum feed_kind { FEED_EVENTS, FEED_MESSAGES, FEED_KINDS };
+/* What followers hear: events, or messages in one of their two forms. */
+enum feed_kind { FEED_EVENTS, FEED_MESSAGES, FEED_CLOUD_EVENTS, FEED_KINDS };
 
 struct follower;
 struct feed_page;

@@ -13,6 +13,10 @@ struct api *api_create(const struct api_config *config)
     REQUIRE(config->app != NULL);
     REQUIRE(config->epoch.n >= 1 && config->epoch.n <= API_EPOCH_MAX);
     a->config = *config;
+    if (a->config.cloud.source.n == 0)
+        a->config.cloud.source = STR(CLOUD_SOURCE_DEFAULT);
+    REQUIRE(cloud_source_is_valid(a->config.cloud.source));
+    REQUIRE(cloud_type_prefix_is_valid(a->config.cloud.type_prefix));
     route_table_init(&a->table);
     refusals_init(&a->refusals, app_timers(config->app));
     streams_init(a);

@@ -168,6 +168,30 @@ void call_fault_header(struct json_in *in, const char *name, const char *detail)
     json_in_fault_named(in, FAULT_HEADER, str_of(name), detail);
 }
 
+const struct cloud_config *call_cloud_config(const struct call *c)
+{
+    return &c->api->config.cloud;
+}
+
+enum cloud_encoding call_encoding(const struct call *c, struct json_in *in, struct str media_type)
+{
+    enum cloud_encoding encoding = CLOUD_ENCODING_JSON;
+    struct str text;
+    int quality;
+
+    if (call_param(c, "encoding", &text)) {
+        if (!cloud_encoding_parse(text, &encoding))
+            call_fault(in, "encoding", "must be json or cloudevents");
+        return encoding;
+    }
+    if (!call_header_list(c, "Accept", &text))
+        return encoding;
+    quality = field_accept_quality(text, media_type);
+    if (quality > 0 && quality >= field_accept_quality(text, CALL_TYPE_JSON))
+        return CLOUD_ENCODING_CLOUDEVENTS;
+    return encoding;
+}
+
 unsigned call_limit(const struct call *c, struct json_in *in)
 {
     struct str text;

@@ -10,6 +10,7 @@
 #include "orderly/app/timers.h"
 #include "orderly/infra/http/http.h"
 #include "orderly/infra/http/target.h"
+#include "orderly/infra/render/cloud_event.h"
 #include "orderly/infra/render/json_out.h"
 #include "render.h"
 #include "routes.h"
@@ -70,6 +71,10 @@ bool call_param(const struct call *c, const char *name, struct str *value);
 /* A fault of a query parameter; of a header field. name and detail stay valid. */
 void call_fault(struct json_in *in, const char *name, const char *detail);
 void call_fault_header(struct json_in *in, const char *name, const char *detail);
+const struct cloud_config *call_cloud_config(const struct call *c);
+/* How messages are to be written: as `encoding` says; where it is not there, as CloudEvents if Accept
+ * names their media type and wants it at least as much as JSON. */
+enum cloud_encoding call_encoding(const struct call *c, struct json_in *in, struct str media_type);
 unsigned call_limit(const struct call *c, struct json_in *in);
 enum call_place { PLACE_FINE, PLACE_INVALID, PLACE_ELSEWHERE };
 /* The value of a parameter or a field as a place in this log; ELSEWHERE: in another one, or ahead. */

@@ -138,6 +138,48 @@ bool field_accepts(struct str accept, struct str type, struct str subtype)
     return accepts;
 }
 
+/* 0..1000 of "0.25"; what is no weight counts as 1, as if it were not there. */
+static int weight_of(struct str s)
+{
+    int weight = 0, unit = 1000;
+
+    for (size_t i = 0; i < s.n; i++) {
+        if (i == 1 && s.p[i] == '.')
+            continue;
+        if (s.p[i] < '0' || s.p[i] > '9')
+            return 1000;
+        weight += (s.p[i] - '0') * unit;
+        unit /= 10;
+    }
+    return weight > 1000 ? 1000 : weight;
+}
+
+int field_accept_quality(struct str accept, struct str range)
+{
+    struct str item;
+
+    while (field_next_item(&accept, &item)) {
+        struct str rest = item;
+        int quality = 1000;
+
+        if (!str_eq_nocase(take_parameter(&rest), range))
+            continue;
+        while (rest.n) {
+            struct str parameter = take_parameter(&rest);
+
+            if (parameter.n >= 2 && (parameter.p[0] | 32) == 'q' && parameter.p[1] == '=')
+                quality = weight_of((struct str){ parameter.p + 2, parameter.n - 2 });
+        }
+        return quality;
+    }
+    return -1;
+}
+
+struct str field_media_type(struct str content_type)
+{
+    return take_parameter(&content_type);
+}
+
 bool field_idempotency_key(struct str value, struct arena *a, struct str *key)
 {
     char *out;

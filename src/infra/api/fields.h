@@ -12,6 +12,11 @@ bool field_next_item(struct str *rest, struct str *item);
 bool field_is_json(struct str content_type);
 /* False only where Accept shuts `type/subtype` out. A problem counts as JSON. */
 bool field_accepts(struct str accept, struct str type, struct str subtype);
+/* How much Accept wants exactly this range (`application/json`, `text/html`), in thousandths; -1: it
+ * does not name it. */
+int field_accept_quality(struct str accept, struct str range);
+/* The media type of Content-Type, without its parameters. */
+struct str field_media_type(struct str content_type);
 
 /* 1..255 visible ASCII, bare or as a quoted string of RFC 9651. */
 bool field_idempotency_key(struct str value, struct arena *a, struct str *key);

@@ -18,7 +18,8 @@ struct list_job {
     /* Writes what it found to out; for a list the items, and next where there is more. Any thread;
      * touches this object only. */
     enum err (*run)(struct list_job *job, const struct store_view *v);
-    const char *what; /* of a single row; NULL: a list */
+    const char *what;                 /* of a single row; NULL: a list */
+    const struct cloud_config *cloud; /* messages as a batch of CloudEvents; NULL: as JSON */
     union {
         struct order_query orders;
         struct product_query products;
@@ -143,6 +144,12 @@ static void list_job_run(struct store_read *read, const struct store_view *v)
         job->status = job->run(job, v);
         return;
     }
+    if (job->cloud) { /* it has no place for a cursor, so that is in Link alone */
+        json_open(o, '[');
+        job->status = job->run(job, v);
+        json_close(o, ']');
+        return;
+    }
     JSON_LITERAL(o, "{\"data\":[");
     job->status = job->run(job, v);
     JSON_LITERAL(o, "],\"nextCursor\":");
@@ -162,7 +169,8 @@ static void list_job_done(struct store_read *read)
     } else {
         if (done.has_more)
             extra.link = next_link(c, (struct str){ done.next, done.next_len });
-        call_send(c, 200, CALL_TYPE_JSON, buf_str(&done.out.buf), &extra);
+        call_send(c, 200, done.cloud ? CLOUD_TYPE_BATCH : CALL_TYPE_JSON, buf_str(&done.out.buf),
+                  &extra);
     }
     list_job_free(&done);
 }
@@ -302,8 +310,23 @@ void products_list(struct call *c)
 
 /* ---- events and messages --------------------------------------------------------------------- */
 
+static void render_cloud_event(struct list_job *job, const struct event *e)
+{
+    cloud_event_write(&job->out, job->cloud, e);
+}
+
+static void render_event_item(struct list_job *job, const struct event *e)
+{
+    render_event(&job->out, e);
+}
+
+static void render_message_item(struct list_job *job, const struct event *e)
+{
+    render_message(&job->out, e);
+}
+
 static enum err run_event_list(struct list_job *job, const struct store_view *v,
-                               void (*render)(struct json_out *, const struct event *))
+                               void (*render)(struct list_job *, const struct event *))
 {
     struct event_page page;
     enum err e = query_events(v, &job->arena, &job->q.events, &page);
@@ -313,7 +336,7 @@ static enum err run_event_list(struct list_job *job, const struct store_view *v,
         return e;
     for (unsigned i = 0; i < page.n; i++) {
         json_item(&job->out);
-        render(&job->out, &page.events[i]);
+        render(job, &page.events[i]);
     }
     if (page.has_more) {
         int n = snprintf(cursor, sizeof(cursor), "%llu", (unsigned long long)page.next);
@@ -325,12 +348,12 @@ static enum err run_event_list(struct list_job *job, const struct store_view *v,
 
 static enum err run_events(struct list_job *job, const struct store_view *v)
 {
-    return run_event_list(job, v, render_event);
+    return run_event_list(job, v, render_event_item);
 }
 
 static enum err run_messages(struct list_job *job, const struct store_view *v)
 {
-    return run_event_list(job, v, render_message);
+    return run_event_list(job, v, job->cloud ? render_cloud_event : render_message_item);
 }
 
 /* False: the position is ahead of the log, so the log is another one than the reader knows. Which is
@@ -357,6 +380,10 @@ static void event_list_start(struct list_job *job, bool is_empty)
         list_job_start(job);
         return;
     }
+    if (job->cloud) {
+        call_send(job->call, 200, CLOUD_TYPE_BATCH, STR("[]"), NULL);
+        return;
+    }
     JSON_LITERAL(call_out(job->call), "{\"data\":[],\"nextCursor\":null}");
     call_send_out(job->call, 200, NULL);
 }
@@ -378,6 +405,19 @@ void events_list(struct call *c)
     }
 }
 
+/* A list is no single CloudEvent, and who reads nothing else can't use it. */
+static bool wants_one_cloud_event(const struct call *c)
+{
+    struct str accept;
+
+    return !call_param(c, "encoding", &accept) && call_header_list(c, "Accept", &accept) &&
+           field_accept_quality(accept, CLOUD_TYPE_EVENT) > 0 &&
+           field_accept_quality(accept, CALL_TYPE_JSON) <= 0 &&
+           field_accept_quality(accept, CLOUD_TYPE_BATCH) <= 0 &&
+           field_accept_quality(accept, STR("application/*")) <= 0 &&
+           field_accept_quality(accept, STR("*/*")) <= 0;
+}
+
 void messages_list(struct call *c)
 {
     struct list_job *job = list_job_create(c, run_messages, NULL);
@@ -385,6 +425,13 @@ void messages_list(struct call *c)
     struct event_query *q = &job->q.events;
     bool is_known = parse_position(c, &in, q);
 
+    if (wants_one_cloud_event(c)) {
+        call_problem(c, 406, "not_acceptable",
+                     "The answer is application/json or application/cloudevents-batch+json.");
+        return;
+    }
+    if (call_encoding(c, &in, CLOUD_TYPE_BATCH) == CLOUD_ENCODING_CLOUDEVENTS)
+        job->cloud = call_cloud_config(c);
     filter_messages(c, &in, q);
     if (in.n_faults)
         call_refuse(c, &in);

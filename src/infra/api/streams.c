@@ -4,7 +4,7 @@
  *
  *     id: <epoch>.<position>             of each event
  *     event: OrderPlaced                 its type, or the message's topic
- *     data: {…}                          one line, as the lists render it
+ *     data: {…}                          one line, as the lists render it; a CloudEvent where asked
  *
  *     :                                  every 15 s
  *
@@ -50,10 +50,16 @@ static void stream_render(void *ctx, enum feed_kind kind, const struct event *e,
     JSON_LITERAL(&o, "\nevent: ");
     json_raw_str(&o, kind == FEED_EVENTS ? info->type : info->topic);
     JSON_LITERAL(&o, "\ndata: ");
-    if (kind == FEED_EVENTS)
-        render_event(&o, e);
-    else
+    switch (kind) {
+    case FEED_MESSAGES:
         render_message(&o, e);
+        break;
+    case FEED_CLOUD_EVENTS:
+        cloud_event_write(&o, &a->config.cloud, e);
+        break;
+    default:
+        render_event(&o, e);
+    }
     JSON_LITERAL(&o, "\n\n");
     *out = o.buf;
 }
@@ -307,6 +313,8 @@ void messages_stream(struct call *c)
     struct stream start = { .follower.kind = FEED_MESSAGES };
     bool is_known = parse_start(c, &in, &start.follower.position);
 
+    if (call_encoding(c, &in, CLOUD_TYPE_EVENT) == CLOUD_ENCODING_CLOUDEVENTS)
+        start.follower.kind = FEED_CLOUD_EVENTS;
     filter_messages(c, &in, &start.follower.filter);
     stream_open(c, &in, is_known, &start);
 }

@@ -281,6 +281,7 @@ static void write_feed(struct buf *b, const struct feed *fd)
     static const char *const kinds[FEED_KINDS] = {
         [FEED_EVENTS] = "kind=\"events\"",
         [FEED_MESSAGES] = "kind=\"messages\"",
+        [FEED_CLOUD_EVENTS] = "kind=\"cloudevents\"",
     };
 
     metrics_head(b, "stream_clients", "gauge", "Clients that follow the log.");

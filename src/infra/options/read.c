@@ -339,6 +339,7 @@ void options_set_defaults(struct options *o)
         .log_level = LOG_INFO,
         .store = OPTIONS_STORE_LMDB,
         .data = "./orderly-data",
+        .cloud_source = CLOUD_SOURCE_DEFAULT,
         .memory_events_max = 5000000,
         .app = app_config_default,
     };

@@ -25,6 +25,14 @@ static const struct option serving[] = {
       .not_in_file = true, AT(config) },
 };
 
+static const struct option outside[] = {
+    { "cloudevents.source", "URI", "the source of our messages as CloudEvents, a URI reference",
+      .type = OPTION_SOURCE, .least = 1, .most = CLOUD_SOURCE_MAX, AT(cloud_source) },
+    { "cloudevents.type_prefix", "TEXT",
+      "before the topic in their type, such as com.example.; taken off what comes in",
+      .type = OPTION_TYPE_PREFIX, .most = CLOUD_TYPE_PREFIX_MAX, AT(cloud_type_prefix) },
+};
+
 static const struct option logging[] = {
     { "log.level", "LEVEL", "least level of the lines on stderr", .type = OPTION_CHOICE,
       .choices = "debug|info|warn|error", .has_flag = true, AT(log_level) },
@@ -166,6 +174,7 @@ static const struct option http[] = {
     }
 const struct option_group option_groups[] = {
     GROUP("Serving", serving),
+    GROUP("Messages", outside),
     GROUP("Log", logging),
     GROUP("Store and memory", keeping),
     GROUP("Orders", orders),

@@ -4,21 +4,23 @@
 #include "orderly/infra/options/options.h"
 
 enum option_type {
-    OPTION_TEXT,     /* char[size], at most `most` code points */
-    OPTION_NAMES,    /* char[size], a list of host names */
-    OPTION_ORIGINS,  /* char[size], a list of web origins */
-    OPTION_PATH,     /* char[size], not empty */
-    OPTION_SWITCH,   /* bool */
-    OPTION_CHOICE,   /* an enum that counts from 0 in the order of `choices` */
-    OPTION_DURATION, /* integer, in ms; written with a unit */
-    OPTION_MS,       /* integer, in ms; a number alone is ms */
-    OPTION_BYTES,    /* integer */
-    OPTION_COUNT,    /* integer */
-    OPTION_RATIO,    /* double, 0..1 */
-    OPTION_PERCENT,  /* uint32_t, in hundredths of a percent */
-    OPTION_CURRENCY, /* struct currency */
-    OPTION_MONEY,    /* int64_t, minor units of the currency at currency_offset, else the default */
-    OPTION_LEVEL,    /* simulators.payments.declineAbove: an amount in any currency, or none */
+    OPTION_TEXT,        /* char[size], at most `most` code points */
+    OPTION_NAMES,       /* char[size], a list of host names */
+    OPTION_ORIGINS,     /* char[size], a list of web origins */
+    OPTION_SOURCE,      /* char[size], a URI reference */
+    OPTION_TYPE_PREFIX, /* char[size], before the types of CloudEvents; may be empty */
+    OPTION_PATH,        /* char[size], not empty */
+    OPTION_SWITCH,      /* bool */
+    OPTION_CHOICE,      /* an enum that counts from 0 in the order of `choices` */
+    OPTION_DURATION,    /* integer, in ms; written with a unit */
+    OPTION_MS,          /* integer, in ms; a number alone is ms */
+    OPTION_BYTES,       /* integer */
+    OPTION_COUNT,       /* integer */
+    OPTION_RATIO,       /* double, 0..1 */
+    OPTION_PERCENT,     /* uint32_t, in hundredths of a percent */
+    OPTION_CURRENCY,    /* struct currency */
+    OPTION_MONEY, /* int64_t, minor units of the currency at currency_offset, else the default */
+    OPTION_LEVEL, /* simulators.payments.declineAbove: an amount in any currency, or none */
 };
 
 struct option {

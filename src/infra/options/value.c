@@ -280,6 +280,20 @@ static bool set_list(const struct option *opt, struct options *o, struct str tex
     return true;
 }
 
+/* What the senders and readers of CloudEvents allow. */
+static bool set_cloud(const struct option *opt, struct options *o, struct str text, struct buf *why)
+{
+    bool is_source = opt->type == OPTION_SOURCE;
+
+    if (!set_text(opt, o, text, why))
+        return false;
+    if (is_source ? cloud_source_is_valid(text) : cloud_type_prefix_is_valid(text))
+        return true;
+    buf_printf(why, is_source ? "must be a URI reference, such as /orderly or https://shop.example"
+                              : "must be of letters, digits and . _ : / - only");
+    return false;
+}
+
 static bool set_switch(const struct option *opt, struct options *o, struct str text,
                        struct buf *why)
 {
@@ -394,6 +408,9 @@ bool option_set(const struct option *opt, struct options *o, struct str text, st
     case OPTION_NAMES:
     case OPTION_ORIGINS:
         return set_list(opt, o, text, why);
+    case OPTION_SOURCE:
+    case OPTION_TYPE_PREFIX:
+        return set_cloud(opt, o, text, why);
     case OPTION_SWITCH:
         return set_switch(opt, o, text, why);
     case OPTION_CHOICE:
@@ -455,6 +472,8 @@ void option_print(const struct option *opt, const struct options *o, struct buf 
     case OPTION_TEXT:
     case OPTION_NAMES:
     case OPTION_ORIGINS:
+    case OPTION_SOURCE:
+    case OPTION_TYPE_PREFIX:
     case OPTION_PATH:
         buf_add_str(out, str_of(at));
         break;

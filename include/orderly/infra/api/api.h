@@ -12,6 +12,7 @@
 #define ORDERLY_INFRA_API_API_H
 #include "orderly/app/app.h"
 #include "orderly/infra/http/http.h"
+#include "orderly/infra/render/cloud_event.h"
 
 struct api;
 
@@ -25,6 +26,7 @@ struct api_config {
     /* Origins (scheme://host[:port]) beside the server's own whose pages may send unsafe requests. */
     const struct str *origins; /* borrowed */
     unsigned n_origins;
+    struct cloud_config cloud; /* borrowed; of messages as CloudEvents; source empty: the default */
     /* Kept by the loop; may be NULL. Its maximum is reset when /metrics is read. */
     struct histogram *loop_lag;
 };

@@ -14,6 +14,7 @@
 #include "orderly/app/log.h"
 #include "orderly/base/buf.h"
 #include "orderly/infra/http/limits.h"
+#include "orderly/infra/render/cloud_event.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -26,6 +27,8 @@ struct options {
     char listen[OPTIONS_TEXT_MAX];
     char names[OPTIONS_TEXT_MAX]; /* lists: see options_list */
     char origins[OPTIONS_TEXT_MAX];
+    char cloud_source[CLOUD_SOURCE_MAX + 1];
+    char cloud_type_prefix[CLOUD_TYPE_PREFIX_MAX + 1];
     char token_file[OPTIONS_PATH_MAX];
     char config[OPTIONS_PATH_MAX];
     bool demo;

@@ -43,6 +43,36 @@ static bool accepts_json(const char *accept)
     return field_accepts(S(accept), STR("application"), STR("json"));
 }
 
+static void fields__weigh_what_accept_names(void **state)
+{
+    static const struct {
+        const char *accept;
+        int quality;
+    } rows[] = {
+        { "", -1 },
+        { "*/*", -1 },
+        { "application/*", -1 },
+        { "a/b", 1000 },
+        { "A/B", 1000 },
+        { "a/b;q=0", 0 },
+        { "a/b;q=0.000", 0 },
+        { "a/b; q=0.5", 500 },
+        { "a/b;Q=0.125", 125 },
+        { "a/b;q=1.000", 1000 },
+        { "a/b;q=7", 1000 },
+        { "a/b;q=x", 1000 },
+        { "a/b;v=1;q=0.2, a/b", 200 },
+        { "x/y;q=0.3, a/b;q=0.4", 400 },
+        { "a/bc, a/b+json", -1 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_int_equal(field_accept_quality(S(rows[i].accept), STR("a/b")), rows[i].quality);
+    assert_true(str_eq(field_media_type(STR(" a/b ; charset=x")), STR("a/b")));
+    assert_true(str_eq(field_media_type(STR("")), STR("")));
+}
+
 static void fields__answer_in_json_unless_accept_shuts_it_out(void **state)
 {
     static const char *const fine[] = {
@@ -201,6 +231,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fields__take_json_in_utf_8_only),
+        cmocka_unit_test(fields__weigh_what_accept_names),
         cmocka_unit_test(fields__answer_in_json_unless_accept_shuts_it_out),
         cmocka_unit_test(fields__read_idempotency_keys_bare_or_quoted),
         cmocka_unit_test(fields__take_traceparents_of_the_w3c_form),

@@ -185,6 +185,59 @@ static void streams__look_like_the_lists(void **state)
     listener_deinit(&l);
 }
 
+/* By the query, since a browser can't set the field; or by Accept, beside the stream's own type. */
+static void streams__say_messages_as_cloud_events_to_who_asks(void **state)
+{
+    static const struct {
+        const char *target, *headers;
+        bool is_cloud;
+    } rows[] = {
+        { "/messages/stream?after=1&encoding=cloudevents", "", true },
+        { "/messages/stream?after=1", "Accept: text/event-stream, application/cloudevents+json\r\n",
+          true },
+        { "/messages/stream?after=1&encoding=json",
+          "Accept: text/event-stream, application/cloudevents+json\r\n", false },
+        { "/messages/stream?after=1",
+          "Accept: text/event-stream, application/cloudevents+json;q=0\r\n", false },
+        { "/messages/stream?after=1",
+          "Accept: text/event-stream, application/cloudevents-batch+json\r\n", false },
+    };
+    struct api_fixture *f = *state;
+    struct listener l;
+    char expected[8192], *data;
+
+    an_order_s_id(f);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        get(f, rows[i].is_cloud ? "/messages?after=1&limit=1&encoding=cloudevents"
+                                : "/messages?after=1&limit=1");
+        data = strstr(f->answer.p + f->head.n, "[") + 1;
+        if (rows[i].is_cloud)
+            f->answer.p[f->answer.n - 2] = 0; /* the bracket before the NUL */
+        else
+            *strstr(data, "],\"nextCursor\"") = 0;
+        snprintf(
+            expected, sizeof(expected),
+            ": from " EPOCH ".1\n\nid: " EPOCH ".2\nevent: order.placed\ndata: %s\n\nid: ", data);
+        listen_to(&l, f, "GET", rows[i].target, rows[i].headers);
+        assert_int_equal(status_of(&l), 200);
+        assert_memory_equal(text_of(&l, NULL), expected, strlen(expected));
+        listener_deinit(&l);
+    }
+    /* Both forms at once, each rendered for its own. */
+    listen_to(&l, f, "GET", "/messages/stream?encoding=cloudevents", "");
+    an_order_s_id(f);
+    listener_settle(&l);
+    assert_int_equal(times_in(&l, "\"specversion\":\"1.0\""), times_in(&l, "event: "));
+    assert_true(times_in(&l, "event: ") >= 7);
+    listener_deinit(&l);
+    ask_with(f, "GET", "/messages/stream", "Accept: application/cloudevents+json\r\n", NULL);
+    assert_problem(f, 406, "not_acceptable");
+    ask_with(f, "GET", "/messages/stream?encoding=protobuf", "", NULL);
+    assert_problem(f, 400, "validation");
+    ask_with(f, "GET", "/events/stream?encoding=cloudevents", "", NULL);
+    assert_problem(f, 400, "validation");
+}
+
 static void streams__refuse_who_does_not_take_them(void **state)
 {
     struct api_fixture *f = *state;
@@ -588,6 +641,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(streams__look_like_the_lists),
+        TEST(streams__say_messages_as_cloud_events_to_who_asks),
         TEST(streams__refuse_who_does_not_take_them),
         TEST(streams__answer_head_at_once),
         TEST(streams__resume_behind_every_position),

@@ -430,9 +430,18 @@ static void options__items_that_no_request_can_have_are_refused(void **state)
         { "origins", "shop.example", false },
         { "origins", "://shop", false },
         { "origins", "https://", false },
+        { "cloudevents.source", "/shop", true },
+        { "cloudevents.source", "https://shop.example/a?b#c", true },
+        { "cloudevents.source", "our shop", false },
+        { "cloudevents.source", "caf\xc3\xa9", false },
+        { "cloudevents.source", "", false },
+        { "cloudevents.type_prefix", "com.example.", true },
+        { "cloudevents.type_prefix", "", true },
+        { "cloudevents.type_prefix", "com example", false },
     };
     struct fixture *f = *state;
     struct buf why = { 0 }, many = { 0 };
+    char text[CLOUD_SOURCE_MAX + 1];
 
     options_set_defaults(&f->o);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -440,6 +449,15 @@ static void options__items_that_no_request_can_have_are_refused(void **state)
 
         assert_int_equal(option_set(opt, &f->o, str_of(rows[i].value), &why), rows[i].ok);
     }
+    memset(text, 'a', sizeof(text));
+    for (size_t n = CLOUD_SOURCE_MAX; n <= CLOUD_SOURCE_MAX + 1; n++)
+        assert_int_equal(option_set(option_at(option_find(STR("cloudevents.source"))), &f->o,
+                                    (struct str){ text, n }, &why),
+                         n == CLOUD_SOURCE_MAX);
+    for (size_t n = CLOUD_TYPE_PREFIX_MAX; n <= CLOUD_TYPE_PREFIX_MAX + 1; n++)
+        assert_int_equal(option_set(option_at(option_find(STR("cloudevents.type_prefix"))), &f->o,
+                                    (struct str){ text, n }, &why),
+                         n == CLOUD_TYPE_PREFIX_MAX);
     for (unsigned n = 1; n <= OPTIONS_LIST_MAX + 1; n++) {
         buf_printf(&many, "%sn%u", n > 1 ? "," : "", n);
         assert_int_equal(
