@@ -299,10 +299,15 @@ static bool receive_is_refused(struct receive_message *m)
     return true;
 }
 
+struct lane_id receive_message_lane(const struct receive_message *m)
+{
+    return m->payload.foreign_order_id.n ? lane_of_text(m->payload.foreign_order_id)
+                                         : lane_of_order(m->payload.order_id);
+}
+
 static void receive_begin(struct receive_message *m)
 {
-    m->lane = m->payload.foreign_order_id.n ? lane_of_text(m->payload.foreign_order_id)
-                                            : lane_of_order(m->payload.order_id);
+    m->lane = receive_message_lane(m);
     m->binding = NULL;
     m->has_turn = false;
     m->verdict = VERDICT_FINE;

@@ -24,7 +24,7 @@ ROWS = [
     ("POST", "/shipments/x/deliver", CONTEXT), ("GET", "/shipments/x", CONTEXT),
     ("GET", "/products", SHOP), ("GET", "/products/x", SHOP), ("POST", "/products", OPERATOR),
     ("PATCH", "/products/x", OPERATOR), ("GET", "/events", OPERATOR),
-    ("GET", "/events/x", OPERATOR), ("GET", "/messages", CONTEXT),
+    ("GET", "/events/x", OPERATOR), ("GET", "/messages", CONTEXT), ("POST", "/messages", CONTEXT),
     ("POST", "/messages/payment.declined", CONTEXT), ("GET", "/dead-letters", OPERATOR),
     ("GET", "/dead-letters/x", OPERATOR), ("POST", "/dead-letters/retry", OPERATOR),
     ("POST", "/dead-letters/x/retry", OPERATOR), ("POST", "/dead-letters/x/discard", OPERATOR),

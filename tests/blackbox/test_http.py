@@ -35,7 +35,7 @@ PATHS = {
     "/orders/x/complete": {"POST"}, "/shipments/x": {"GET"}, "/shipments/x/dispatch": {"POST"},
     "/shipments/x/deliver": {"POST"}, "/products": {"GET", "POST"},
     "/products/x": {"GET", "PATCH"}, "/events": {"GET"}, "/events/x": {"GET"},
-    "/messages": {"GET"}, "/messages/stock.rejected": {"POST"}, "/dead-letters": {"GET"},
+    "/messages": {"GET", "POST"}, "/messages/stock.rejected": {"POST"}, "/dead-letters": {"GET"},
     "/dead-letters/x": {"GET"}, "/simulators/payments": {"GET", "PUT"}, "/livez": {"GET"},
     "/readyz": {"GET"}, "/metrics": {"GET"},
 }

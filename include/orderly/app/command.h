@@ -267,6 +267,8 @@ void shipment_command_start(struct shipment_command *c);
 void add_product_start(struct add_product *c);
 void change_product_start(struct change_product *c);
 void receive_message_start(struct receive_message *c);
+/* The lane of the order that it is about. Pure. */
+struct lane_id receive_message_lane(const struct receive_message *m);
 void dead_letter_command_start(struct dead_letter_command *c);
 void bulk_retry_start(struct bulk_retry *c);
 void change_settings_start(struct change_settings *c);

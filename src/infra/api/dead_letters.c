@@ -28,8 +28,9 @@ static const struct json_shape retry_shape = JSON_SHAPE(struct retry_in, retry_f
 static bool retry_read_payload(struct dead_letter_command *dc, struct reply *r)
 {
     struct command_call *cc = container_of(dc, struct command_call, u.dead_letter);
+    struct json_path at = { NULL, STR("payload"), 0 };
 
-    payload_in_read(&cc->in, cc->payload, dc->receive.type, &dc->receive.payload);
+    payload_in_read(&cc->in, cc->payload, &at, dc->receive.type, &dc->receive.payload);
     r->faults = cc->in.faults;
     r->n_faults = cc->in.n_faults;
     return cc->in.n_faults == 0;

@@ -56,6 +56,7 @@ void shipments_deliver(struct call *c);
 
 /* messages.c */
 void messages_receive(struct call *c);
+void messages_receive_events(struct call *c);
 
 /* simulators.c */
 void simulators_get(struct call *c);

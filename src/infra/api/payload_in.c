@@ -23,7 +23,7 @@ static const struct json_shape stock_line_shape = { .size = sizeof(struct stock_
 
 struct payload_reader {
     struct json_in *in;
-    struct json_path at; /* /payload */
+    const struct json_path *at; /* of the object */
     struct yyjson_val *object;
     struct payload *p;
 };
@@ -35,7 +35,7 @@ static struct yyjson_val *find_member(const struct payload_reader *r, const stru
     const char *name = f->json ? f->json : field_infos[f->field].json;
     struct yyjson_val *v;
 
-    *path = (struct json_path){ &r->at, str_of(name), 0 };
+    *path = (struct json_path){ r->at, str_of(name), 0 };
     v = json_in_member(r->object, path->key);
     if (v || !f->alias)
         return v;
@@ -62,7 +62,7 @@ static void read_amount(struct payload_reader *r, const struct event_field *f, s
         return;
     }
     if (second && second != v) {
-        struct json_path second_path = { &r->at, str_of(f->alias), 0 };
+        struct json_path second_path = { r->at, str_of(f->alias), 0 };
 
         if (json_in_value(r->in, second, &second_path, &amount_field, &text) &&
             (money_from_text(text.text, r->p->currency, &again) != MONEY_OK || again != *out))
@@ -176,7 +176,7 @@ static void read_field(struct payload_reader *r, const struct event_field *f, st
 static void read_currency(struct payload_reader *r)
 {
     static const struct json_field currency_field = { .kind = JSON_CURRENCY };
-    struct json_path path = { &r->at, STR("currency"), 0 };
+    struct json_path path = { r->at, STR("currency"), 0 };
     struct yyjson_val *v = json_in_member(r->object, path.key);
     struct json_text text;
 
@@ -184,27 +184,25 @@ static void read_currency(struct payload_reader *r)
         (void)currency_parse(text.text, &r->p->currency);
 }
 
-void payload_in_read(struct json_in *in, struct yyjson_val *object, enum event_type type,
-                     struct payload *out)
+void payload_in_read(struct json_in *in, struct yyjson_val *object, const struct json_path *at,
+                     enum event_type type, struct payload *out)
 {
     static const struct json_field time_field = { .kind = JSON_TIME };
-    struct payload_reader reader = {
-        .in = in, .at = { NULL, STR("payload"), 0 }, .object = object, .p = out
-    };
+    struct payload_reader reader = { .in = in, .at = at, .object = object, .p = out };
     struct payload_reader *r = &reader;
-    struct json_path path = { &r->at, STR("timestamp"), 0 };
+    struct json_path path = { r->at, STR("timestamp"), 0 };
     struct yyjson_val *v = json_in_member(r->object, path.key);
     struct json_int time;
 
     read_currency(r);
     for (const struct event_field *f = event_infos[type].fields; f->field != FIELD_NONE; f++) {
-        struct json_path at;
-        struct yyjson_val *member = find_member(r, f, &at);
+        struct json_path member_at;
+        struct yyjson_val *member = find_member(r, f, &member_at);
 
         if (member)
-            read_field(r, f, member, &at);
+            read_field(r, f, member, &member_at);
         else if (!f->optional)
-            json_in_fault(r->in, &at, "is required");
+            json_in_fault(r->in, &member_at, "is required");
     }
     if (v)
         (void)json_in_value(r->in, v, &path, &time_field, &time);

@@ -5,7 +5,8 @@
 #include "json_in.h"
 #include "orderly/domain/event.h"
 
-/* Faults point below /payload. Views of the body and of in's arena. */
-void payload_in_read(struct json_in *in, struct yyjson_val *object, enum event_type type,
-                     struct payload *out);
+/* at: where the object stands in the body; NULL: it is the body. Views of the body and of in's
+ * arena. */
+void payload_in_read(struct json_in *in, struct yyjson_val *object, const struct json_path *at,
+                     enum event_type type, struct payload *out);
 #endif

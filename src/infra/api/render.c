@@ -375,6 +375,10 @@ void render_problem(struct json_out *o, const struct problem *p)
         }
         json_close(o, ']');
     }
+    if (p->results.n) {
+        JSON_KEY(o, "results");
+        json_raw_str(o, p->results);
+    }
     if (p->request_id.n) {
         JSON_KEY(o, "requestId");
         json_plain(o, p->request_id);

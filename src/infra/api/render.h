@@ -28,6 +28,7 @@ struct problem {
     const struct str *legal;
     unsigned n_legal;
     bool has_legal;
+    struct str results;    /* JSON: how each part of the request ended; n == 0: left out */
     struct str request_id; /* n == 0: left out */
 };
 void render_problem(struct json_out *o, const struct problem *p);

@@ -57,6 +57,8 @@ const struct route routes[] = {
           .is_long = true),
     ROUTE(GET, "/messages/stream", CONTEXT, messages_stream, .query = " topic encoding after ",
           .answer = ROUTE_STREAM),
+    ROUTE(POST, "/messages", CONTEXT, messages_receive_events, .body_max = ROUTE_MESSAGE_BODY_MAX,
+          .is_new_work = true),
     ROUTE(POST, "/messages/{topic}", CONTEXT, messages_receive, .body_max = ROUTE_MESSAGE_BODY_MAX,
           .is_new_work = true),
 

@@ -70,6 +70,7 @@ static void routes__have_the_role_that_the_product_says(void **state)
         { HTTP_METHOD_GET, "/events/stream", ROLE_OPERATOR },
         { HTTP_METHOD_GET, "/messages", ROLE_CONTEXT },
         { HTTP_METHOD_GET, "/messages/stream", ROLE_CONTEXT },
+        { HTTP_METHOD_POST, "/messages", ROLE_CONTEXT },
         { HTTP_METHOD_POST, "/messages/payment.approved", ROLE_CONTEXT },
         { HTTP_METHOD_GET, "/dead-letters", ROLE_OPERATOR },
         { HTTP_METHOD_GET, "/dead-letters/1", ROLE_OPERATOR },
