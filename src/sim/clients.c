@@ -90,7 +90,6 @@ struct wish *wish_repeat(struct world *w, const struct wish *r)
     again->has_order = r->has_order;
     again->order = r->order;
     again->message_type = r->message_type;
-    again->client = r->client;
     again->was_repeated = true;
     memcpy(again->key, r->key, sizeof(r->key));
     memcpy(again->target, r->target, sizeof(r->target));
@@ -247,7 +246,7 @@ void clients_close_all(struct world *w)
 {
     for (unsigned i = 0; i < w->clients.n; i++)
         if (w->clients.all[i].is_connected)
-            disconnect(w, &w->clients.all[i]);
+            client_reset(w, &w->clients.all[i]);
 }
 
 void clients_turn(struct world *w)
@@ -309,6 +308,8 @@ static void begin_request(struct world *w, struct client *c)
     r->asked_wall_ms = scheduler_wall_ms(&w->ms.scheduler);
     r->give_up_us = world_now_us(w) + GIVE_UP_US;
     w->clients.n_requests++;
+    if (is_post(r) && r->key[0] && r->may_lose && !r->was_repeated && fault_hits(w, SIM_FAULT_TWIN))
+        wish_start(w, wish_repeat(w, r), 0);
     write_request(c, r);
     world_tell(w, r->has_order ? &r->order.u : NULL, r->plan ? (int)r->plan->index : TRACE_NONE,
                "client %u  sends %llu %s %s%s%s %s", r->client, (unsigned long long)r->number,

@@ -18,6 +18,7 @@ static const struct {
 #define RATES_UNAVAILABLE 2000, 30000, 200000
 #define RATES_POISON 2000, 10000, 40000
 #define RATES_CRASH 60, 250, 1500 /* of all steps */
+#define RATES_RESTART 1, 3, 10    /* in an hour */
 #define RATES_TORN 300, 2000, 10000
 #define RATES_STORE_FULL 300, 2000, 10000
 #define RATES_STORE_FAILED 300, 2000, 10000
@@ -27,6 +28,7 @@ static const struct {
 #define RATES_SUSPEND 1, 3, 8     /* in an hour */
 #define RATES_CANCEL 30000, 150000, 500000
 #define RATES_SAME_KEY 1, 1, 1 /* follows from what is not answered */
+#define RATES_TWIN 5000, 30000, 200000
 #define RATES_NEW_KEY 20000, 150000, 500000
 #define RATES_BEFORE_24H 100000, 400000, 900000
 #define RATES_AFTER_24H 100000, 400000, 900000
@@ -121,8 +123,19 @@ static void stand_still(struct world *w, struct task *t)
     task_start(w, t, stand_still, next_us(w, SIM_FAULT_SUSPEND));
 }
 
+static void restart(struct world *w, struct task *t)
+{
+    if (w->process.is_listening && !w->process.is_draining) {
+        fault_count(w, SIM_FAULT_RESTART);
+        process_drain(w);
+    }
+    task_start(w, t, restart, next_us(w, SIM_FAULT_RESTART));
+}
+
 void faults_start(struct world *w)
 {
+    if (fault_is_on(w, SIM_FAULT_RESTART))
+        task_start(w, &w->faults.restart, restart, next_us(w, SIM_FAULT_RESTART));
     if (fault_is_on(w, SIM_FAULT_CLOCK_JUMP))
         task_start(w, &w->faults.clock, jump, next_us(w, SIM_FAULT_CLOCK_JUMP));
     if (fault_is_on(w, SIM_FAULT_SUSPEND))
@@ -134,6 +147,7 @@ void faults_stop(struct world *w)
     w->faults.are_over = true;
     task_stop(w, &w->faults.clock);
     task_stop(w, &w->faults.suspend);
+    task_stop(w, &w->faults.restart);
     w->faults.full_until_us = 0;
     world_tell(w, NULL, TRACE_ALL, "==        no more faults");
     trace_step(&w->trace, 'n', 0, 0, 0);

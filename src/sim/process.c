@@ -13,6 +13,8 @@ void process_leave(struct mem_source *before)
     (void)mem_use(before);
 }
 
+#define DRAIN_US INT64_C(10000000)
+
 static struct world *world_of_tap(struct bus_tap *t)
 {
     return container_of(t, struct world, process.tap);
@@ -247,7 +249,7 @@ void process_start(struct world *w)
     process_leave(before);
     p->is_running = true;
     p->is_told = p->n_starts == 0; /* the witness is made with the first process's bus */
-    p->is_listening = p->has_failed = p->is_drained = false;
+    p->is_listening = p->has_failed = p->is_draining = p->is_drained = false;
     p->n_held = 0;
     w->commit_due_us = w->read_due_us = 0;
     trace_step(&w->trace, 's', p->n_starts++, (uint64_t)world_now_us(w), 0);
@@ -298,6 +300,7 @@ void process_crash(struct world *w, const char *why)
     trace_step(&w->trace, 'x', (uint64_t)world_now_us(w), p->store.n_writes, p->memory.n_blocks);
     world_tell(w, NULL, TRACE_ALL, "==        the process ends: %s", why);
     w->faults.n_crashes++;
+    task_stop(w, &p->deadline);
     clients_lose_all(w);
     process_memory_drop(&p->memory);
     p->is_running = p->is_listening = false;
@@ -308,24 +311,54 @@ void process_crash(struct world *w, const char *why)
     engine_run_read(&w->disk.engine, clock_that_stands, INT64_MAX, &look.read);
 }
 
-void process_stop(struct world *w)
+/* ---- ended in order -------------------------------------------------------------------------- */
+
+/* As the server does after --drain: it leaves, and what is unfinished is delivered again. */
+static void on_deadline(struct world *w, struct task *t)
+{
+    (void)t;
+    process_crash(w, "the drain took too long");
+    world_restart(w);
+}
+
+void process_drain(struct world *w)
 {
     struct process *p = &w->process;
     struct mem_source *before = process_enter(w);
 
-    clients_close_all(w);
+    trace_step(&w->trace, 'q', (uint64_t)world_now_us(w), 0, 0);
+    world_tell(w, NULL, TRACE_ALL, "==        the process is asked to end");
+    p->is_draining = true;
+    http_server_drain(&p->http);
     app_drain(p->app, on_drained, w);
     process_leave(before);
-    world_run_until(w, world_now_us(w) + 120 * INT64_C(1000000));
-    if (w->is_over)
-        return;
-    ENSURE(p->is_drained);
+    task_start(w, &p->deadline, on_deadline, DRAIN_US);
+}
+
+bool process_ended(struct world *w)
+{
+    struct process *p = &w->process;
+    struct crash_look look = { .read = { .run = look_at_what_is_left }, .w = w };
+    struct mem_source *before;
+
+    if (!p->is_running || !p->is_drained || p->http.counters.connections_open > 0 ||
+        p->store.n_reads > 0)
+        return false;
+    task_stop(w, &p->deadline);
+    trace_step(&w->trace, 'y', (uint64_t)world_now_us(w), 0, 0);
+    world_tell(w, NULL, TRACE_ALL, "==        the process has ended in order");
+    clients_close_all(w);
     before = process_enter(w);
     http_server_deinit(&p->http);
     api_destroy(p->api);
     app_destroy(p->app);
     store_virtual_deinit(&p->store);
     process_leave(before);
-    p->is_running = false;
     ENSURE(p->memory.n_blocks == 0); /* whatever it took it has given back */
+    p->is_running = p->is_listening = false;
+    w->ms.is_awake = false;
+    w->ms.alarm_ms = INT64_MAX;
+    world_tell_time(w);
+    engine_run_read(&w->disk.engine, clock_that_stands, INT64_MAX, &look.read);
+    return true;
 }

@@ -20,6 +20,7 @@
     X(UNAVAILABLE, "unavailable", "a handler can't work for a moment")                             \
     X(POISON, "poison", "all messages of an order fail at one subscription")                       \
     X(CRASH, "crash", "the process ends between two steps")                                        \
+    X(RESTART, "restart", "the process is stopped in order, and started again")                    \
     X(TORN, "torn", "the process ends inside a commit")                                            \
     X(STORE_FULL, "store_full", "the disk is full for a while")                                    \
     X(STORE_FAILED, "store_failed", "a write fails, and nobody knows what was written")            \
@@ -29,6 +30,7 @@
     X(SUSPEND, "suspend", "the machine stands still for minutes")                                  \
     X(CANCEL, "cancel", "a client cancels, whenever it may be")                                    \
     X(SAME_KEY, "retry_same_key", "a client tries again, with the same key")                       \
+    X(TWIN, "twin", "a client sends a request twice at the same time")                             \
     X(NEW_KEY, "retry_new_key", "a client tries again, with a new key")                            \
     X(BEFORE_24H, "before_24h", "a key or message comes again just before its day is over")        \
     X(AFTER_24H, "after_24h", "a key or message comes again just after its day is over")           \
@@ -72,6 +74,10 @@ struct sim_outcome {
 /* story: with config->tells, the lines that are about the violation's order, or all lines where it is
  * about none; may be NULL. */
 void sim_run(const struct sim_config *config, struct sim_outcome *out, struct buf *story);
+
+/* Where the server has ended itself, from a handler of SIGABRT: the last lines of the story that is
+ * being told, if there is one. */
+void sim_tell_last(struct buf *out);
 
 /* The command `orderly sim`. Returns the exit code. */
 int sim_command_run(unsigned n_args, char *const *args);

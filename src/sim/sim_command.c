@@ -4,6 +4,7 @@
 #include "sim.h"
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -361,17 +362,41 @@ static int wait_for(pid_t pid)
     return status;
 }
 
-static void tell_in_child(const struct sim_options *o, uint64_t seed)
+static void on_abort(int number)
+{
+    struct buf last = { 0 };
+
+    (void)number;
+    sim_tell_last(&last);
+    (void)printf("the last of what happened\n" STR_FMT, STR_ARG(buf_str(&last)));
+    (void)fflush(stdout);
+    buf_deinit(&last);
+}
+
+/* The server has ended itself by one of its own checks: once more, with its story. */
+static void tell_end(const struct sim_options *o, uint64_t seed)
+{
+    struct sim_config config = o->config;
+    struct sim_outcome outcome;
+
+    config.seed = seed;
+    config.tells = true;
+    (void)signal(SIGABRT, on_abort);
+    sim_run(&config, &outcome, NULL);
+}
+
+static void tell_in_child(const struct sim_options *o, uint64_t seed,
+                          void (*tell)(const struct sim_options *o, uint64_t seed))
 {
     pid_t pid;
 
     (void)fflush(stdout);
     pid = fork();
     if (pid == 0) {
-        tell_violation(o, seed);
+        tell(o, seed);
         exit(0);
     }
-    if (pid > 0 && wait_for(pid) != 0)
+    if (pid > 0 && wait_for(pid) != 0 && tell == tell_violation)
         (void)printf("a smaller run ended itself\n");
 }
 
@@ -398,7 +423,7 @@ static int run_jobs(const struct sim_options *o, struct jobs *js)
     pid_t pids[JOBS_MAX];
     struct job sum = { 0 };
     const struct job *violated = NULL;
-    bool has_died = false;
+    const struct job *died = NULL;
 
     for (unsigned i = 0; i < o->jobs; i++) {
         pids[i] = start_job(o, js, i);
@@ -412,7 +437,7 @@ static int run_jobs(const struct sim_options *o, struct jobs *js)
         int status = pids[i] < 0 ? -1 : wait_for(pids[i]);
 
         if (status != 0) {
-            has_died = true;
+            died = j;
             js->stops = true;
             (void)printf("seed %llu: the server ended itself, with %s %d\n",
                          (unsigned long long)j->seed, WIFSIGNALED(status) ? "signal" : "code",
@@ -427,8 +452,10 @@ static int run_jobs(const struct sim_options *o, struct jobs *js)
                  o->config.orders);
     print_report(o, &sum, seconds_now() - began);
     if (violated)
-        tell_in_child(o, violated->seed);
-    if (violated || has_died)
+        tell_in_child(o, violated->seed, tell_violation);
+    else if (died)
+        tell_in_child(o, died->seed, tell_end);
+    if (violated || died)
         return EXIT_FAILURE;
     (void)printf("every invariant held\n");
     return EXIT_SUCCESS;

@@ -40,10 +40,15 @@ static void restart(struct world *w, struct task *t)
     process_start(w);
 }
 
+void world_restart(struct world *w)
+{
+    task_start(w, &w->restart, restart, chance_span(&w->faults.chance, 24));
+}
+
 static void crash(struct world *w, const char *why)
 {
     process_crash(w, why);
-    task_start(w, &w->restart, restart, chance_span(&w->faults.chance, 24));
+    world_restart(w);
 }
 
 /* When the writes, or reads, that wait now are done. */
@@ -247,8 +252,12 @@ static void after_step(struct world *w)
         w->is_over = true;
         return;
     }
-    if (w->process.is_running && fault_hits(w, SIM_FAULT_CRASH))
+    if (process_ended(w)) {
+        if (!w->is_stopping)
+            world_restart(w);
+    } else if (w->process.is_running && fault_hits(w, SIM_FAULT_CRASH)) {
         crash(w, "it is killed");
+    }
     if (witness_violation(w->witness))
         w->is_over = true;
 }
@@ -292,7 +301,7 @@ void world_run_until(struct world *w, int64_t until_us)
 {
     unsigned at_once = 0;
 
-    while (!w->is_over && !(w->process.is_running && w->process.is_drained)) {
+    while (!w->is_over && !(w->is_stopping && !w->process.is_running)) {
         struct choice cs[CHOICES_MAX];
         unsigned n = choices(w, cs);
 
@@ -475,6 +484,7 @@ static int plan_of(const struct world *w, const struct order_id *id)
 }
 
 #define STORY_LINES_MAX 400
+#define LAST_LINES_MAX 60
 
 static void note_outcome(struct world *w, struct sim_outcome *out, struct buf *story)
 {
@@ -497,11 +507,31 @@ static void note_outcome(struct world *w, struct sim_outcome *out, struct buf *s
                     story);
 }
 
+static void stop_in_order(struct world *w)
+{
+    if (w->is_over)
+        return;
+    w->is_stopping = true;
+    process_drain(w);
+    world_run_until(w, w->ms.now_us + 60 * SECOND_US);
+    ENSURE(w->is_over || !w->process.is_running);
+}
+
+static struct world *told; /* for who asks after an abort */
+
+void sim_tell_last(struct buf *out)
+{
+    (void)mem_use(NULL);
+    if (told)
+        trace_print(&told->trace, NULL, TRACE_NONE, LAST_LINES_MAX, out);
+}
+
 void sim_run(const struct sim_config *config, struct sim_outcome *out, struct buf *story)
 {
     struct world *w = mem_alloc(sizeof(*w));
     int64_t duration_us = config->hours * 3600 * SECOND_US;
 
+    told = w;
     world_init(w, config);
     shop_open(w, duration_us);
     faults_start(w);
@@ -510,9 +540,9 @@ void sim_run(const struct sim_config *config, struct sim_outcome *out, struct bu
     faults_stop(w);
     finish_run(w);
     judge_the_end(w);
-    if (!w->is_over)
-        process_stop(w);
+    stop_in_order(w);
     note_outcome(w, out, story);
+    told = NULL;
     world_deinit(w);
     mem_free(w);
 }

@@ -57,15 +57,18 @@ struct process {
     bool is_told;      /* the witness knows that it has loaded */
     bool is_listening; /* clients may connect */
     bool has_failed;   /* its store broke: it ends now */
-    bool is_drained;
+    bool is_draining, is_drained;
+    struct task deadline; /* of a drain */
     unsigned n_starts;
 };
 
 void process_start(struct world *w);
 /* Gone, with all that was not committed. */
 void process_crash(struct world *w, const char *why);
-/* Ends in order; what it held must be nothing then. */
-void process_stop(struct world *w);
+/* Accepts nothing more; ends when nothing is in progress, or when that takes too long. */
+void process_drain(struct world *w);
+/* To be called after each step: ends a process that has drained. True if it has ended now. */
+bool process_ended(struct world *w);
 struct mem_source *process_enter(struct world *w);
 void process_leave(struct mem_source *before);
 /* Begins the nth held delivery. */
@@ -229,7 +232,7 @@ struct faults {
     unsigned ppm[SIM_FAULT_COUNT]; /* how often, of the chances that there are */
     uint64_t counts[SIM_FAULT_COUNT];
     struct chance chance;
-    struct task clock, suspend, full;
+    struct task clock, suspend, restart;
     int64_t full_until_us;
     unsigned n_crashes;
     bool are_over;
@@ -266,7 +269,8 @@ struct world {
     struct log log;
     int64_t commit_due_us, read_due_us; /* 0: not set, as nothing waits */
     int64_t started_us;
-    bool is_over; /* a violation was seen */
+    bool is_over;     /* a violation was seen */
+    bool is_stopping; /* the last process ends */
 };
 
 int64_t world_now_us(const struct world *w);
@@ -275,6 +279,8 @@ void world_tell_time(struct world *w);
 void task_start(struct world *w, struct task *t, void (*run)(struct world *w, struct task *t),
                 int64_t delay_us);
 void task_stop(struct world *w, struct task *t);
+/* A new process starts soon. */
+void world_restart(struct world *w);
 /* Runs until that time, or until the run is over. */
 void world_run_until(struct world *w, int64_t until_us);
 
