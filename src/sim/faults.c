@@ -64,6 +64,7 @@ void faults_init(struct world *w)
         fs->ppm[f] = rows[f].ppm[kind < 60 ? 0 : kind < 85 ? 1 : 2];
     }
     fs->chance = chance_of_seed(w->config.seed, 'f', SIM_FAULT_COUNT);
+    fs->wall_offset_most_ms = w->ms.wall_offset_ms;
 }
 
 bool fault_is_on(const struct world *w, enum sim_fault f)
@@ -149,6 +150,9 @@ void faults_stop(struct world *w)
     task_stop(w, &w->faults.suspend);
     task_stop(w, &w->faults.restart);
     w->faults.full_until_us = 0;
+    /* Of what seems to lie ahead nobody can say how long it has been unsettled. */
+    if (w->ms.wall_offset_ms < w->faults.wall_offset_most_ms)
+        w->ms.wall_offset_ms = w->faults.wall_offset_most_ms;
     world_tell(w, NULL, TRACE_ALL, "==        no more faults");
     trace_step(&w->trace, 'n', 0, 0, 0);
 }

@@ -234,6 +234,7 @@ struct faults {
     struct chance chance;
     struct task clock, suspend, restart;
     int64_t full_until_us;
+    int64_t wall_offset_most_ms; /* of the wall clock */
     unsigned n_crashes;
     bool are_over;
 };
