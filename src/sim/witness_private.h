@@ -84,7 +84,7 @@ struct pieces {
     struct reservation_id id;
     bool is_builtin;
     bool is_reserving; /* it moved the order */
-    unsigned n_asked, n_released, n_taken;
+    unsigned n_asked, n_released, n_taken, n_recorded;
     unsigned n_lines;
     const struct stock_line *lines;
 };

@@ -111,6 +111,9 @@ static void pieces_end(struct witness *w, const struct event *e, struct seen_lan
     else if (!is_taken && p->n_asked == 0)
         witness_violate(w, SIM_STOCK, l, STR_FMT " is released, and nobody asked for it",
                         PIECES_ARGS(p));
+    else if (is_taken && !p->is_reserving)
+        witness_violate(w, SIM_STOCK, l, STR_FMT " is taken, and the order went on with another",
+                        PIECES_ARGS(p));
     for (unsigned i = 0; i < p->n_lines && !w->is_violated; i++)
         stock_move(w, e, l, &p->lines[i].sku, is_taken ? -p->lines[i].quantity : 0,
                    -p->lines[i].quantity);
@@ -151,6 +154,17 @@ static void pieces_recorded(const struct event *e, struct seen_lane *l)
     struct pieces *p = pieces_of(l, &e->p.reservation_id);
 
     p->n_asked += p->n_asked == 0;
+    p->n_recorded++;
+}
+
+static void pieces_judge(void *ctx, struct map_node *n)
+{
+    const struct seen_lane *l = container_of(n, struct seen_lane, node);
+
+    for (unsigned i = 0; i < l->n_pieces; i++)
+        if (l->pieces[i].n_asked > 0 && l->pieces[i].n_recorded == 0)
+            witness_violate(ctx, SIM_SETTLED, l, "the release of " STR_FMT " is due for ever",
+                            PIECES_ARGS(&l->pieces[i]));
 }
 
 void stock_event(struct witness *w, const struct event *e, struct seen *s)
@@ -290,4 +304,6 @@ void stock_whole(struct witness *w, bool is_end)
     map_each(&w->lanes, pieces_take_off, &sums);
     map_each(&w->stock, stock_is_owned, &sums);
     map_each(&w->lanes, pieces_put_on, &sums);
+    if (is_end)
+        map_each(&w->lanes, pieces_judge, w);
 }
