@@ -30,6 +30,8 @@ struct http_request *request_create(struct http_conn *c)
     req->refs = 1; /* the owed answer */
     list_push_back(&c->requests, &req->link);
     c->n_requests++;
+    c->wait =
+        WAIT_NOTHING; /* idle time begins anew with the answer, which may be all written at once */
     return req;
 }
 

@@ -54,6 +54,26 @@ static void time__an_answer_renews_the_idle_time(void **state)
     fixture_deinit(&f);
 }
 
+/* One that is too large to wait for the end of the turn is written before anybody looks. */
+static void time__a_large_answer_renews_the_idle_time(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f);
+    for (unsigned i = 0; i < 5; i++) {
+        fixture_advance_ms(&f, 59000);
+        assert_false(f.client.is_closed);
+        fixture_send(&f, GET("/big?100000"));
+    }
+    assert_true(f.client.received.n > 5 * 100000);
+    fixture_advance_ms(&f, 60000);
+    assert_false(f.client.is_closed);
+    fixture_advance_ms(&f, 1);
+    assert_true(f.client.is_closed);
+    fixture_deinit(&f);
+}
+
 static void time__empty_lines_do_not_renew_the_idle_time(void **state)
 {
     struct fixture f;
@@ -220,6 +240,7 @@ int main(void)
         cmocka_unit_test(time__a_head_that_drips_is_408_ten_seconds_after_its_first_byte),
         cmocka_unit_test(time__a_silent_connection_is_closed_without_a_word),
         cmocka_unit_test(time__an_answer_renews_the_idle_time),
+        cmocka_unit_test(time__a_large_answer_renews_the_idle_time),
         cmocka_unit_test(time__empty_lines_do_not_renew_the_idle_time),
         cmocka_unit_test(time__does_not_pass_for_a_client_that_waits_for_its_answer),
         cmocka_unit_test(time__a_body_at_the_least_rate_may_take_long),
