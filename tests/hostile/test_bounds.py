@@ -11,7 +11,8 @@ from attack import JSON, exchange, head, refused
 from beside import Bystander, PATIENCE_SECONDS, Vitals, wait_until
 from client import Raw
 from serving import FAST
-from shop import ADDRESS, add_product, fill_cart, order_body, place, simulate, unique
+from shop import (ADDRESS, add_product, checkout, fill_cart, order_body, place, simulate, unique,
+                  wait_for)
 
 
 
@@ -140,7 +141,8 @@ def fields_of(client):
         if "{sku}" in text:
             text = text.replace("{sku}", add_product(client, stock=10**6))
         if "{order}" in text:
-            text = text.replace("{order}", place(client)["orderId"])
+            # One that comes to rest where it may still be cancelled.
+            text = text.replace("{order}", checkout(client)["orderId"])
         return json.loads(text)
     return fill
 
@@ -194,7 +196,7 @@ def test_a_header_field_may_have_this_much(client, beside, name):
 
 QUERIES = {
     "limit": ("/events?limit={}", 500, "limit"),
-    "wait": ("/orders/{{order}}?wait={}ms&until=PENDING", 60_000, "wait"),
+    "wait": ("/orders/{{order}}?wait={}ms&until=AWAITING_PAYMENT", 60_000, "wait"),
     "after": ("/messages?after={}", 2**64 - 1, "after"),
 }
 
@@ -221,7 +223,7 @@ def test_ten_thousand_may_wait_and_the_next_is_answered_at_once(start):
     server = start(*FAST, "--set=log.audit=false", "--set=simulators.payments.mode=wait")
     vitals = Vitals(server)
     with server.client() as client:
-        order = place(client)["orderId"]
+        order = wait_for(client, place(client)["orderId"], "CONFIRMED")["orderId"]
     wait = head(f"GET /orders/{order}?until=PAID&wait=60s HTTP/1.1")
     with Bystander(server) as beside:
         lines = [Raw(server, timeout=PATIENCE_SECONDS).send(wait * each)
