@@ -180,7 +180,7 @@ static uint8_t effect_pack(const struct order_effect *e)
     static const struct text_id *const known[] = { [EFFECT_PAYMENT] = payment_ids,
                                                    [EFFECT_RESERVATION] = reservation_ids,
                                                    [EFFECT_SHIPMENT] = shipment_ids };
-    unsigned n = e->kind == EFFECT_PAYMENT ? WORLD_PAYMENTS : WORLD_PARTS;
+    unsigned n = e->kind == EFFECT_PAYMENT ? (unsigned)WORLD_PAYMENTS : (unsigned)WORLD_PARTS;
     unsigned byte = (unsigned)e->kind << EFFECT_KIND_SHIFT;
 
     byte |= (unsigned)item_of(&e->id, known[e->kind], n) << EFFECT_ITEM_SHIFT;
