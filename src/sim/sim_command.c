@@ -22,6 +22,7 @@ struct sim_options {
     uint64_t seeds;
     unsigned jobs;
     bool traces;
+    bool is_brief;
 };
 
 /* What a job has done; in memory that it shares with the one who started it. */
@@ -58,7 +59,7 @@ static void print_help(void)
 {
     (void)printf(
         "usage: orderly sim [--seed N] [--seeds COUNT] [--orders N] [--hours H]\n"
-        "                   [--faults all|none|NAME,NAME…] [--jobs N] [--trace]\n"
+        "                   [--faults all|none|NAME,NAME…] [--jobs N] [--trace] [--brief]\n"
         "\n"
         "Runs the whole server on virtual time, with clients, outside contexts and an operator,\n"
         "lets go wrong what can go wrong, and judges after every step whether the promises hold.\n"
@@ -72,6 +73,7 @@ static void print_help(void)
         "  --jobs N      processes that share the seeds, 1 to %d (1)\n"
         "  --trace       one line for each seed with the sum over all its steps; with one seed\n"
         "                its whole story before that\n"
+        "  --brief       of what is found only the seed, without looking for a smaller run\n"
         "\n"
         "Kinds of faults\n",
         SIM_ORDERS_MAX, SIM_ORDERS_DEFAULT, SIM_HOURS_MAX, SIM_HOURS_DEFAULT, JOBS_MAX);
@@ -171,6 +173,10 @@ static bool read_arguments(struct sim_options *o, unsigned n_args, char *const *
 
         if (strcmp(arg, "--trace") == 0) {
             o->traces = true;
+            continue;
+        }
+        if (strcmp(arg, "--brief") == 0) {
+            o->is_brief = true;
             continue;
         }
         n = equals ? (size_t)(equals - arg) : strlen(arg);
@@ -282,6 +288,8 @@ static void tell_violation(const struct sim_options *o, uint64_t seed)
                  sim_invariant_name(outcome.violation.invariant),
                  sim_invariant_text(outcome.violation.invariant), outcome.violation.text);
     (void)fflush(stdout);
+    if (o->is_brief)
+        return;
     n_runs = shrink(&config, outcome.violation.invariant);
     config.tells = true;
     sim_run(&config, &outcome, &story);

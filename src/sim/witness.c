@@ -119,6 +119,8 @@ void witness_time(struct witness *w, int64_t mono_us, int64_t wall_ms)
     /* A clock that does not go as fast as time was set back. */
     if (w->wall_ms && wall_ms < w->wall_ms + passed_ms)
         w->wall_set_back_ms += w->wall_ms + passed_ms - wall_ms;
+    /* A machine that stands still does not look at its clocks either. */
+    w->awake_us += mono_us - w->mono_us < WITNESS_STEP_US ? mono_us - w->mono_us : WITNESS_STEP_US;
     w->mono_us = mono_us;
     w->wall_ms = wall_ms;
     if (wall_ms > w->wall_high_ms)

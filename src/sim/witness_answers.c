@@ -2,7 +2,8 @@
  * and one answer, for 24 hours.
  *
  * An answer is judged by the events that are durable when the client reads it: the order that it names
- * is there, up to the sequence that it names, and so is what the command asked for.
+ * is there, up to the sequence that it names, and so is what the command asked for. That no message is
+ * handed over before it is durable belongs here too, and is seen in witness_lanes.c.
  *
  * Tries with one key, and messages with one id, are held against each other as clients see them, and
  * against the rows that keep the answers. When exactly the server looked at its clock is not known from

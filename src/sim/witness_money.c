@@ -99,6 +99,12 @@ static void money_pays(struct witness *w, const struct event *e, struct seen_lan
     }
 }
 
+static bool order_has_failed(const struct seen_lane *l)
+{
+    return l->status == ORDER_CANCELLED || l->status == ORDER_REJECTED ||
+           l->status == ORDER_PAYMENT_FAILED;
+}
+
 static void money_asked_back(struct witness *w, struct seen_lane *l, const struct payment_id *id,
                              int64_t amount)
 {
@@ -106,6 +112,9 @@ static void money_asked_back(struct witness *w, struct seen_lane *l, const struc
 
     if (++m->n_asked > 1)
         witness_violate(w, SIM_REFUNDED, l, "the refund of " STR_FMT " is asked for twice",
+                        MONEY_ARGS(m));
+    else if (m->is_paying && !order_has_failed(l))
+        witness_violate(w, SIM_REFUNDED, l, STR_FMT " is asked back, and the order lives on it",
                         MONEY_ARGS(m));
     else if ((m->is_taken || m->is_paying) && m->n_given_back == 0 && amount != m->amount)
         witness_violate(w, SIM_REFUNDED, l, "the refund of " STR_FMT " is %lld of %lld",
@@ -189,12 +198,6 @@ void money_event(struct witness *w, const struct event *e, struct seen *s)
     default:
         return;
     }
-}
-
-static bool order_has_failed(const struct seen_lane *l)
-{
-    return l->status == ORDER_CANCELLED || l->status == ORDER_REJECTED ||
-           l->status == ORDER_PAYMENT_FAILED;
 }
 
 /* Of a payment that Orders has heard of. */

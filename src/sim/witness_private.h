@@ -28,6 +28,8 @@
 #include "orderly/base/map.h"
 #include "witness.h"
 
+/* While a process is up it does something at least so often. */
+#define WITNESS_STEP_US (INT64_C(2) * 1000 * 1000)
 #define WITNESS_DAY_MS (INT64_C(24) * 60 * 60 * 1000)
 
 /* ---- history --------------------------------------------------------------------------------- */
@@ -107,7 +109,7 @@ struct seen_lane {
     int64_t total;
     struct currency currency;
     int64_t deadline_ms;
-    int64_t overdue_us; /* since when the process could have fired it; 0: not */
+    int64_t overdue_us; /* since when it is overdue, in time awake; 0: not */
     struct list open_link;
     struct money *money;
     unsigned n_money, n_money_cap;
@@ -191,6 +193,7 @@ struct witness {
     bool has_skipped_audit;
     struct order_counts counted; /* up to its position */
     int64_t swept_us;
+    int64_t awake_us; /* time in which the process could have done something */
     struct {
         bool is_set;
         enum subscription_id subscription;

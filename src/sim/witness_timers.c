@@ -12,7 +12,6 @@
  * a deadline that is still open after so long was forgotten. */
 #define LATE_US (INT64_C(300) * 1000 * 1000)
 #define SWEEP_US (INT64_C(5) * 1000 * 1000)
-#define STILL_US (20 * SWEEP_US)
 
 static bool is_unpaid(const struct seen_lane *l)
 {
@@ -62,20 +61,18 @@ void timers_started(struct witness *w)
 /* Now and then, not at each step. */
 void timers_sweep(struct witness *w)
 {
-    bool stood_still = w->mono_us - w->swept_us > STILL_US; /* nobody could do anything meanwhile */
-
-    if (!w->is_running || w->mono_us - w->swept_us < SWEEP_US)
+    if (!w->is_running || w->awake_us - w->swept_us < SWEEP_US)
         return;
-    w->swept_us = w->mono_us;
+    w->swept_us = w->awake_us;
     list_for_each(at, &w->open)
     {
         struct seen_lane *l = container_of(at, struct seen_lane, open_link);
 
         if (w->wall_ms < l->deadline_ms)
             l->overdue_us = 0;
-        else if (l->overdue_us == 0 || stood_still)
-            l->overdue_us = w->mono_us;
-        else if (w->mono_us - l->overdue_us > LATE_US)
+        else if (l->overdue_us == 0)
+            l->overdue_us = w->awake_us;
+        else if (w->awake_us - l->overdue_us > LATE_US)
             witness_violate(w, SIM_TIMER, l, "not paid %lld ms after its deadline, and still open",
                             (long long)(w->wall_ms - l->deadline_ms));
     }

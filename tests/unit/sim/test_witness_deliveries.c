@@ -201,7 +201,7 @@ static void witness__finds_a_message_before_it_is_durable(void **state)
     (void)state;
     story_event(s, EVENT_ORDER_CANCELLED, SUBSCRIPTION_NONE, 0)->p.reason = STR("no");
     (void)story_hand(s, SUBSCRIPTION_PAYMENTS, 4, 1);
-    breaks_and_ends(s, SIM_LANE_ORDER);
+    breaks_and_ends(s, SIM_ACKNOWLEDGED);
 }
 
 static void witness__finds_a_message_for_somebody_else(void **state)
