@@ -117,7 +117,7 @@ static struct seen *history_add(struct witness *w, const struct event *e, struct
     s->lane = history_lane(w, e->lane);
     if (w->n_events == w->events_cap) {
         w->events_cap = w->events_cap ? 2 * w->events_cap : 1024;
-        w->events = mem_realloc(w->events, w->events_cap * sizeof(*w->events));
+        w->events = mem_realloc(w->events, w->events_cap * sizeof(struct seen *));
     }
     w->events[w->n_events++] = s;
     map_insert(&w->by_id, &s->node, uuid_bytes(&s->id.u));

@@ -10,7 +10,7 @@
 
 /* Looking takes a second, each fault that comes between another, and the store may be full for long;
  * a deadline that is still open after so long was forgotten. */
-#define LATE_US (INT64_C(300) * 1000 * 1000)
+#define LATE_US (INT64_C(60) * 1000 * 1000)
 #define SWEEP_US (INT64_C(5) * 1000 * 1000)
 
 static bool is_unpaid(const struct seen_lane *l)

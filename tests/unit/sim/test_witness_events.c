@@ -394,10 +394,10 @@ static void witness__wants_a_deadline_to_fire_some_time(void **state)
     (void)state;
     story_placed(s);
     story_pass_ms(s, STORY_TIMEOUT_MS);
-    for (unsigned i = 0; i < 290; i++)
+    for (unsigned i = 0; i < 55; i++)
         story_pass_ms(s, 1000);
     story_holds(s);
-    for (unsigned i = 0; i < 40; i++)
+    for (unsigned i = 0; i < 20; i++)
         story_pass_ms(s, 1000);
     story_breaks(s, SIM_TIMER);
     story_end(s);
