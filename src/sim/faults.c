@@ -108,6 +108,8 @@ static void jump(struct world *w, struct task *t)
                ms < 0 ? "back" : "forward", (long long)(ms < 0 ? -ms : ms));
     world_tell_time(w); /* the witness hears of both, though nothing may happen in between */
     w->ms.wall_offset_ms += ms;
+    if (w->ms.wall_offset_ms > fs->wall_offset_most_ms)
+        fs->wall_offset_most_ms = w->ms.wall_offset_ms;
     world_tell_time(w);
     task_start(w, t, jump, next_us(w, SIM_FAULT_CLOCK_JUMP));
 }
