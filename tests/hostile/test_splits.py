@@ -20,10 +20,15 @@ def plain(line, *fields):
     return head(f"{line} HTTP/1.1", *fields).encode()
 
 
-def with_body(line, body, *fields):
+def with_body(line, body, *fields, content_type=JSON):
     body = json.dumps(body)
-    return (head(f"{line} HTTP/1.1", JSON, f"Content-Length: {len(body)}", *fields) +
+    return (head(f"{line} HTTP/1.1", content_type, f"Content-Length: {len(body)}", *fields) +
             body).encode()
+
+
+def cloud_event(order_id):
+    return {"specversion": "1.0", "id": unique("ce"), "source": "https://pay.example/",
+            "type": "payment.declined", "data": {"orderId": order_id, "reason": "r"}}
 
 
 def in_chunks(line, body, *fields, step=25):
@@ -123,6 +128,15 @@ def make_corpus(client):
         "POST /messages/{topic}": with_body("POST /messages/payment.declined", message),
         "POST /messages/{topic} in chunks": in_chunks("POST /messages/payment.declined", {
             **message, "messageId": unique("m")}),
+        "POST /messages": with_body("POST /messages", cloud_event(nobody),
+                                    content_type="Content-Type: application/cloudevents+json"),
+        "POST /messages, a batch": with_body(
+            "POST /messages", [cloud_event(nobody), cloud_event(nobody)],
+            content_type="Content-Type: application/cloudevents-batch+json"),
+        "POST /messages, in fields": with_body(
+            "POST /messages", {"orderId": nobody, "reason": "r"}, "ce-specversion: 1.0",
+            f"ce-id: {unique('ce')}", "ce-source: https://pay%2Eexample/",
+            'ce-type: "payment.declined"'),
         "GET /dead-letters": plain(f"GET /dead-letters?orderId={nobody}&state=open&limit=1"),
         "POST /dead-letters/retry": with_body("POST /dead-letters/retry", {
             "filter": {"orderId": nobody, "topic": "payment.processed"}, "dryRun": True}),
