@@ -180,13 +180,13 @@ static void wish_failed(struct world *w, struct wish *r)
         mem_free(r);
         return;
     }
-    if (r->command == SIM_MESSAGE) {
-        fault_count(w, SIM_FAULT_SAME_KEY); /* its id stays the message's */
-    } else if (is_post(r) && (!is_keyed || fault_hits(w, SIM_FAULT_NEW_KEY))) {
+    /* The id of a message stays the message's. */
+    if (r->command != SIM_MESSAGE && is_post(r) &&
+        (!is_keyed || fault_hits(w, SIM_FAULT_NEW_KEY))) {
         r->number = ++w->clients.n_numbers;
         if (is_keyed)
             wish_key(w, r);
-    } else if (is_keyed) {
+    } else if (r->command == SIM_MESSAGE || is_keyed) {
         fault_count(w, SIM_FAULT_SAME_KEY);
     }
     if (chance_hits(&w->wishes, 300000))

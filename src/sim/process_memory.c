@@ -74,7 +74,14 @@ void process_memory_init(struct process_memory *m)
 
 void process_memory_drop(struct process_memory *m)
 {
-    while (!list_is_empty(&m->blocks))
-        free(container_of(list_pop_front(&m->blocks), struct process_block, link));
+    struct list *at = m->blocks.next;
+
+    while (at != &m->blocks) {
+        struct process_block *block = container_of(at, struct process_block, link);
+
+        at = at->next;
+        free(block);
+    }
+    list_init(&m->blocks);
     m->n_blocks = 0;
 }
