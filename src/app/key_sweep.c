@@ -56,6 +56,27 @@ static void key_sweep_run(struct store_read *r, const struct store_view *v)
     arena_deinit(&arena);
 }
 
+static bool key_sweep_is_same(const struct key_sweep *s, unsigned a, unsigned b)
+{
+    return memcmp(s->keys[a].b, s->keys[b].b, sizeof(s->keys[a].b)) == 0;
+}
+
+/* Does the set know of the key only what is swept now? n rows were looked at and kept, in their new
+ * places; the first that was not is number i. */
+static bool key_sweep_has_all(const struct app *app, unsigned n, unsigned i)
+{
+    const struct key_sweep *s = &app->key_sweep;
+    unsigned n_known = idempotency_count(&app->idempotency, &s->keys[i]), n_swept = 1;
+
+    if (n_known == 1)
+        return true;
+    for (unsigned k = 0; k < n; k++)
+        n_swept += key_sweep_is_same(s, k, i);
+    for (unsigned k = i + 1; k < s->n; k++)
+        n_swept += key_sweep_is_same(s, k, i);
+    return n_known == n_swept;
+}
+
 /* Since it was read a key may have been used again, and its younger row may be on its way or there:
  * that row is not what has expired. One that a command holds is left for the next time, as nobody
  * knows yet whether it is going to be stored. */
@@ -69,10 +90,9 @@ static void key_sweep_spare_used(struct app *app)
 
         if (map_find(&app->idempotency.in_flight, key))
             continue;
+        s->is_current[n] = s->is_current[i] && key_sweep_has_all(app, n, i);
         s->keys[n] = s->keys[i];
         s->expires_ms[n] = s->expires_ms[i];
-        s->is_current[n] =
-            s->is_current[i] && idempotency_count(&app->idempotency, &s->keys[i]) == 1;
         n++;
     }
     s->n = n;

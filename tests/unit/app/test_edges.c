@@ -136,6 +136,42 @@ static void a_key_that_is_used_again_while_it_is_swept_is_kept(void **state)
     assert_int_equal(app_idempotency_entries(f->app), 0);
 }
 
+static unsigned rows_in(struct app_fixture *f, enum store_db db)
+{
+    enum store_seek how = STORE_GE;
+    struct str key = STR(""), value;
+    void *txn;
+    struct arena arena;
+    unsigned n = 0;
+
+    arena_init(&arena, NULL, 0);
+    assert_int_equal(f->engine->ops->view_begin(f->engine, &txn), ERR_OK);
+    while (f->engine->ops->seek(f->engine, txn, db, how, key, &arena, &key, &value) == ERR_OK) {
+        how = STORE_GT;
+        n++;
+    }
+    f->engine->ops->view_end(f->engine, txn);
+    arena_deinit(&arena);
+    return n;
+}
+
+/* As when the server was down over the end of both times: one sweep finds the two of them. */
+static void a_key_of_which_two_times_end_at_once_leaves_no_row(void **state)
+{
+    struct app_fixture *f = *state;
+
+    an_order(f, "WIDGET-001", 1);
+    a_message(f, EVENT_STOCK_REJECTED, "m1", "", "");
+    f->ms.wall_offset_ms += IDEMPOTENCY_KEEP_MS + 1000;
+    assert_int_equal(a_message(f, EVENT_STOCK_REJECTED, "m1", "", ""), REPLY_ACCEPTED);
+    assert_int_equal(app_idempotency_entries(f->app), 2);
+    f->ms.wall_offset_ms += IDEMPOTENCY_KEEP_MS + 1000;
+    app_fixture_pass_ms(f, 3000);
+    assert_int_equal(app_idempotency_entries(f->app), 0);
+    assert_int_equal(rows_in(f, DB_IDEMPOTENCY_EXPIRY), 0);
+    assert_int_equal(rows_in(f, DB_IDEMPOTENCY), 0);
+}
+
 /* ---- limits -------------------------------------------------------------------------------------- */
 
 static void a_subscription_at_its_limit_keeps_nobody_waiting_at_the_door(void **state)
@@ -315,6 +351,7 @@ int main(void)
         T(a_product_that_three_add_while_the_store_is_full_is_added_by_none),
         T(a_key_that_is_used_again_before_the_sweep_is_counted_once),
         T(a_key_that_is_used_again_while_it_is_swept_is_kept),
+        T(a_key_of_which_two_times_end_at_once_leaves_no_row),
         T(a_subscription_at_its_limit_keeps_nobody_waiting_at_the_door),
         cmocka_unit_test(an_order_whose_row_is_damaged_is_parked_and_stops_no_other),
         T(a_clock_set_back_while_deadlines_are_read_loses_none),
