@@ -31,12 +31,12 @@ static size_t pointer_len(const struct json_path *at)
     return n;
 }
 
-/* Written from its end, since a path knows only the way up. */
-static struct str pointer_of(struct arena *a, const struct json_path *at)
+/* Written to p from its end, since a path knows only the way up. */
+static struct str pointer_of(char p[static JSON_POINTER_BYTES_MAX], const struct json_path *at)
 {
     size_t room = pointer_len(at), start = room;
-    char *p = arena_alloc(a, room + 1);
 
+    REQUIRE(room <= JSON_POINTER_BYTES_MAX);
     for (; at; at = at->up) {
         if (at->key.p) {
             for (size_t i = at->key.n; i-- > 0;) {
@@ -61,7 +61,7 @@ static struct str pointer_of(struct arena *a, const struct json_path *at)
     return (struct str){ p + start, room - start };
 }
 
-/* Returns NULL where it is known already, or one too many. */
+/* Returns NULL where it is known already, or one too many. The pointer is the caller's to keep. */
 static struct fault *fault_add(struct json_in *in, enum fault_place place, struct str pointer)
 {
     struct fault *f;
@@ -89,19 +89,22 @@ static struct fault *fault_add(struct json_in *in, enum fault_place place, struc
 void json_in_fault(struct json_in *in, const struct json_path *at, const char *fmt, ...)
 {
     static const char inside[] = "a field in it ";
-    char text[512];
+    char text[512], pointer[JSON_POINTER_BYTES_MAX];
     struct fault *f;
     va_list ap;
     int n = 0, m;
 
-    /* A body of long keys and many faults would otherwise make gigabytes of pointers. */
-    if (in->n_faults == JSON_FAULTS_MAX)
+    /* A body of long keys and many faults would otherwise make gigabytes of pointers, or as many
+     * bytes of one that is told already. */
+    if (in->n_faults == JSON_FAULTS_MAX || in->n_faults_met == JSON_FAULTS_MET_MAX)
         return;
+    in->n_faults_met++;
     for (; pointer_len(at) > JSON_POINTER_BYTES_MAX; at = at->up)
         n = snprintf(text, sizeof(text), "%s", inside);
-    f = fault_add(in, FAULT_POINTER, pointer_of(in->arena, at));
+    f = fault_add(in, FAULT_POINTER, pointer_of(pointer, at));
     if (!f)
         return;
+    f->pointer = arena_str(in->arena, f->pointer);
     va_start(ap, fmt);
     m = vsnprintf(text + n, sizeof(text) - (size_t)n, fmt, ap);
     va_end(ap);

@@ -15,6 +15,8 @@ struct yyjson_val;
 #define JSON_DEPTH_MAX 32
 #define JSON_TEXT_BYTES_MAX 4096
 #define JSON_FAULTS_MAX 100 /* more are not told */
+/* Behind so many, those of a place that is told already included, none is looked at any more. */
+#define JSON_FAULTS_MET_MAX 1000
 /* Of a fault's pointer; a longer one ends at what the field lies in, and the detail says so. */
 #define JSON_POINTER_BYTES_MAX 4096
 
@@ -22,6 +24,7 @@ struct json_in {
     struct arena *arena;
     struct fault *faults;
     unsigned n_faults, cap;
+    unsigned n_faults_met;
 };
 
 /* Where a value stands; lives on the stack of whoever reads. NULL is the whole body. */

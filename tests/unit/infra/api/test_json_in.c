@@ -333,6 +333,49 @@ static void json_in__pays_little_for_many_faults_below_a_long_key(void **state)
     reading_end(r);
 }
 
+/* {"id":"a","any":{"kkk…":{"a":1,"a":1,…},"z":{"b":1,"b":2}}}: one place, told once. */
+static struct reading *read_the_same_again(size_t key_len, unsigned again)
+{
+    struct buf json = { 0 };
+    struct reading *r;
+
+    buf_add_str(&json, STR("{\"id\":\"a\",\"any\":{\""));
+    for (size_t i = 0; i < key_len; i++)
+        buf_add_str(&json, STR("k"));
+    buf_add_str(&json, STR("\":{\"a\":1"));
+    for (unsigned i = 0; i < again; i++)
+        buf_add_str(&json, STR(",\"a\":1"));
+    buf_add_str(&json, STR("},\"z\":{\"b\":1,\"b\":2}}}"));
+    r = read_bytes(buf_str(&json));
+    buf_deinit(&json);
+    return r;
+}
+
+static void json_in__pays_little_for_one_fault_many_times(void **state)
+{
+    struct reading *r = read_the_same_again(4000, 150000);
+
+    (void)state;
+    assert_true(r->is_json);
+    assert_int_equal(r->in.n_faults, 1);
+    assert_int_equal(r->in.faults[0].pointer.n, strlen("/any/") + 4000 + strlen("/a"));
+    assert_in_range(r->arena.total, 0, 32u << 20);
+    reading_end(r);
+}
+
+static void json_in__looks_at_no_more_than_a_thousand_faults(void **state)
+{
+    struct reading *r = read_the_same_again(1, JSON_FAULTS_MET_MAX - 1);
+
+    (void)state;
+    assert_int_equal(r->in.n_faults, 2);
+    assert_true(str_eq(r->in.faults[1].pointer, STR("/any/z/b")));
+    reading_end(r);
+    r = read_the_same_again(1, JSON_FAULTS_MET_MAX);
+    assert_int_equal(r->in.n_faults, 1);
+    reading_end(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,6 +391,8 @@ int main(void)
         cmocka_unit_test(json_in__tells_no_more_than_a_hundred_faults),
         cmocka_unit_test(json_in__ends_a_pointer_where_it_would_be_too_long),
         cmocka_unit_test(json_in__pays_little_for_many_faults_below_a_long_key),
+        cmocka_unit_test(json_in__pays_little_for_one_fault_many_times),
+        cmocka_unit_test(json_in__looks_at_no_more_than_a_thousand_faults),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
