@@ -9,6 +9,16 @@
 #include "orderly/base/bytes.h"
 #include "orderly/base/mem.h"
 
+/* A row that has to go. */
+struct bus_clear {
+    struct map_node node;
+    struct list link;
+    struct subscription *subscription;
+    struct lane_id lane;
+    bool again; /* once more behind the append that is on its way */
+    char key[DEFERRED_LANE_KEY_LEN];
+};
+
 static void bus_write_chores(struct bus *b);
 
 static void chores_on_timer(struct timer *t)
@@ -19,15 +29,30 @@ static void chores_on_timer(struct timer *t)
 void bus_chores_init(struct bus *b)
 {
     timer_init(&b->chores, chores_on_timer);
+    list_init(&b->clears);
+    map_init(&b->clears_map, &b->map_key);
+}
+
+static struct bus_clear *clear_first(const struct bus *b)
+{
+    return container_of(b->clears.next, struct bus_clear, link);
+}
+
+static void clear_free(struct bus *b, struct bus_clear *c)
+{
+    map_remove(&b->clears_map, &c->node);
+    list_remove(&c->link);
+    mem_free(c);
+    b->n_clears--;
 }
 
 void bus_chores_deinit(struct bus *b)
 {
     REQUIRE(!b->is_writing_chores);
     timer_stop(b->timers, &b->chores);
-    mem_free(b->clears);
-    b->clears = NULL;
-    b->n_clears = b->clears_cap = 0;
+    while (!list_is_empty(&b->clears))
+        clear_free(b, clear_first(b));
+    map_deinit(&b->clears_map);
 }
 
 void bus_touch_cursors(struct bus *b)
@@ -36,16 +61,43 @@ void bus_touch_cursors(struct bus *b)
         timer_start(b->timers, &b->chores, BUS_CHORES_MS);
 }
 
+static struct bus_clear *clear_find(const struct bus *b, const char key[DEFERRED_LANE_KEY_LEN])
+{
+    struct map_node *n = map_find(&b->clears_map, (struct str){ key, DEFERRED_LANE_KEY_LEN });
+
+    return n ? container_of(n, struct bus_clear, node) : NULL;
+}
+
 void bus_clear_row(struct subscription *s, struct lane_id lane)
 {
     struct bus *b = s->bus;
+    char key[DEFERRED_LANE_KEY_LEN];
+    struct bus_clear *c;
 
-    if (b->n_clears == b->clears_cap) {
-        b->clears_cap = b->clears_cap ? 2 * b->clears_cap : 64;
-        b->clears = mem_realloc(b->clears, b->clears_cap * sizeof(b->clears[0]));
+    deferred_lane_key(s->config.id, lane, key);
+    c = clear_find(b, key);
+    if (c) {
+        c->again = true;
+    } else {
+        c = mem_alloc(sizeof(*c));
+        *c = (struct bus_clear){ .subscription = s, .lane = lane };
+        memcpy(c->key, key, sizeof(key));
+        map_insert(&b->clears_map, &c->node, (struct str){ c->key, sizeof(c->key) });
+        list_push_back(&b->clears, &c->link);
+        b->n_clears++;
     }
-    b->clears[b->n_clears++] = (struct bus_clear){ s, lane };
     bus_touch_cursors(b);
+}
+
+void bus_put_clear(const struct subscription *s, struct lane_id lane, struct append *a)
+{
+    char key[DEFERRED_LANE_KEY_LEN];
+
+    if (s->bus->n_clears == 0)
+        return;
+    deferred_lane_key(s->config.id, lane, key);
+    if (clear_find(s->bus, key))
+        append_delete(a, DB_LANES, (struct str){ key, sizeof(key) });
 }
 
 static bool bus_cursors_moved(const struct bus *b)
@@ -74,9 +126,17 @@ static void chores_end(struct bus *b, bool is_durable)
         if (b->subscriptions[i])
             b->subscriptions[i]->stored_cursor = b->chores_cursors[i];
     }
-    b->n_clears -= done;
-    if (done > 0)
-        memmove(b->clears, b->clears + done, b->n_clears * sizeof(b->clears[0]));
+    while (done-- > 0) {
+        struct bus_clear *c = clear_first(b);
+
+        if (c->again) {
+            c->again = false;
+            list_remove(&c->link);
+            list_push_back(&b->clears, &c->link);
+        } else {
+            clear_free(b, c);
+        }
+    }
     b->n_clears_writing = 0;
 }
 
@@ -120,15 +180,17 @@ static bool lane_keeps_row(const struct subscription *s, struct lane_id id)
 
 static void chores_put_clears(struct bus *b)
 {
-    b->n_clears_writing = b->n_clears < BUS_CLEARS_MAX ? b->n_clears : BUS_CLEARS_MAX;
-    for (size_t i = 0; i < b->n_clears_writing; i++) {
-        const struct bus_clear *c = &b->clears[i];
-        char key[DEFERRED_LANE_KEY_LEN];
+    b->n_clears_writing = 0;
+    list_for_each(at, &b->clears)
+    {
+        struct bus_clear *c = container_of(at, struct bus_clear, link);
 
-        if (lane_keeps_row(c->subscription, c->lane))
-            continue;
-        deferred_lane_key(c->subscription->config.id, c->lane, key);
-        append_delete(&b->chores_append, DB_LANES, (struct str){ key, sizeof(key) });
+        if (b->n_clears_writing == BUS_CLEARS_MAX)
+            return;
+        b->n_clears_writing++;
+        c->again = false; /* what asked again before this append is done by it */
+        if (!lane_keeps_row(c->subscription, c->lane))
+            append_delete(&b->chores_append, DB_LANES, (struct str){ c->key, sizeof(c->key) });
     }
 }
 

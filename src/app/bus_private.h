@@ -79,11 +79,6 @@ struct deferral {
     struct timer timer;
 };
 
-struct bus_clear {
-    struct subscription *subscription;
-    struct lane_id lane;
-};
-
 /* ---- bus.c ---- */
 void bus_wake(struct bus *b);
 /* Hands over nothing for a moment: 100 ms, doubling to 1 s until a message goes through. */
@@ -158,6 +153,10 @@ void bus_chores_deinit(struct bus *b);
 void bus_touch_cursors(struct bus *b);
 /* The lane is deferred no more: its row is deleted, unless it fails again before. */
 void bus_clear_row(struct subscription *s, struct lane_id lane);
+/* Into the open append, which says what became of a message of this lane, that is not deferred: its row,
+ * if there still is one. Behind the effect of a later message the row would have that one handed over
+ * again by a start whose cursor is past it. */
+void bus_put_clear(const struct subscription *s, struct lane_id lane, struct append *a);
 /* At once rather than soon: for a drain. */
 void bus_flush_chores(struct bus *b);
 bool bus_chores_are_done(const struct bus *b);

@@ -222,6 +222,8 @@ static enum err lane_write_start(struct lane *l)
         deferral_put_row(&w->append, d);
     else if (d->is_stored) /* or the next start would hand it over again */
         deferral_put_passed(&w->append, d, d->head_position);
+    else
+        bus_put_clear(s, l->id, &w->append);
     if (w->takes_room)
         s->n_deferred++;
     l->phase = LANE_PHASE_WRITING;

@@ -138,4 +138,6 @@ void delivery_put_handled(const struct delivery *d, struct append *a)
 {
     if (lane_is_deferred(d->lane))
         deferral_put_passed(a, d->lane->deferral, d->message->event.position);
+    else
+        bus_put_clear(d->subscription, d->lane->id, a);
 }

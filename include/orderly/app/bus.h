@@ -184,8 +184,9 @@ struct bus {
     struct append chores_append;
     bool is_writing_chores;
     uint64_t chores_cursors[SUBSCRIPTION_COUNT];
-    struct bus_clear *clears;
-    size_t n_clears, n_clears_writing, clears_cap;
+    struct list clears;    /* bus_clear, oldest first */
+    struct map clears_map; /* the same, by the row's key */
+    size_t n_clears, n_clears_writing;
 };
 
 void bus_init(struct bus *b, struct event_log *log, struct timers *timers, struct random *random,
