@@ -26,6 +26,7 @@ struct request {
     struct digest16 body;
     int64_t asked_ms;     /* the first try since the last answer that was new */
     int64_t not_after_ms; /* the answer was made by then */
+    int64_t read_ms;      /* and read then */
 };
 
 /* A message from outside, by its id. */
@@ -147,6 +148,7 @@ static void request_take(const struct witness *w, struct request *r, const struc
     r->body = *body;
     r->asked_ms = a->asked_wall_ms - w->wall_set_back_ms;
     r->not_after_ms = w->wall_high_ms;
+    r->read_ms = a->answered_wall_ms;
 }
 
 static void once_answered(struct witness *w, const struct sim_answer *a)
@@ -160,6 +162,9 @@ static void once_answered(struct witness *w, const struct sim_answer *a)
     /* Of a replay nobody knows when it was made. And a replay after the 24 hours may be one of a try
      * whose own answer was lost; an order that is the old one was placed long ago. */
     is_within = r->is_original && w->wall_high_ms < r->asked_ms + WITNESS_DAY_MS;
+    /* A replay that was asked for before that answer was there, and read late, is of the day before. */
+    if (a->is_replayed && a->asked_wall_ms < r->read_ms)
+        is_within = false;
     is_after = r->is_answered && a->command == SIM_PLACE && is_same(r, a, &body) &&
                a->asked_wall_ms - w->wall_set_back_ms >= r->not_after_ms + WITNESS_DAY_MS;
     if (is_within && !is_same(r, a, &body))
