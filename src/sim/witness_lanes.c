@@ -3,9 +3,8 @@
  * For each subscription and lane there is a queue of what it has to hear, made from the events as they
  * become durable. A process hands over the first that has not ended, and after it the next, and none is
  * left out. Where a process begins is its own affair within bounds: everything before must have ended,
- * and nothing whose effect is durable is handed over again, unless a row of the lane still stands for
- * it. The same message comes again only after it failed, after its subscription was not to be had, and
- * after a crash.
+ * and nothing whose effect is durable is handed over again. The same message comes again only after it
+ * failed, after its subscription was not to be had, and after a crash.
  *
  * A failure counts when it is durable. Until then, and behind a dead letter that parks the lane, nothing
  * of the lane is handed over. */
@@ -70,7 +69,6 @@ static unsigned attempts_known(const struct witness *w, enum subscription_id s,
 static bool queue_place(struct witness *w, enum subscription_id s, struct queue *q,
                         const struct seen *m)
 {
-    struct deferred_lane row;
     unsigned at = 0;
 
     while (at < q->n && q->positions[at] != m->position)
@@ -82,7 +80,7 @@ static bool queue_place(struct witness *w, enum subscription_id s, struct queue 
                         (unsigned long long)q->positions[q->n_ended]);
         return false;
     }
-    if (m->settled & subscription_bit(s) && !lanes_row(w, s, m->lane->id, &row)) {
+    if (m->settled & subscription_bit(s)) {
         witness_violate(w, SIM_LANE_ORDER, m->lane,
                         "%s was handed position %llu again, whose effect is durable", name_of(s),
                         (unsigned long long)m->position);
