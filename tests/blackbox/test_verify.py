@@ -223,6 +223,12 @@ def test_a_flipped_byte_of_an_event_is_named(copy):
     assert "not compared" in done.stdout and "restore it from a backup" in done.stderr
 
 
+def test_a_root_that_leads_nowhere_is_damage(copy):
+    """The last byte of the page where the empty LANES would begin: none at all is all ones."""
+    done = damage(copy, rb"(?<=\x02\x00\x05\x00LANES.{40}\xff{7})\xff")
+    assert "is damaged" in done.stderr, done.stderr
+
+
 def test_a_short_file_is_damage(copy):
     size = (copy / "data.mdb").stat().st_size
     with open(copy / "data.mdb", "r+b") as f:

@@ -161,6 +161,9 @@ bool lmdb_is_broken(int rc)
     case MDB_INVALID:
     case MDB_CURSOR_FULL: /* deeper than any tree of ours */
     case MDB_INCOMPATIBLE:
+    /* A cursor that is opened looks at the root of its database and keeps to itself what is wrong
+     * there; the transaction is bad from then on, and the next call says no more than that. */
+    case MDB_BAD_TXN:
         return true;
     default:
         return false;
