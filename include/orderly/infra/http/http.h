@@ -211,7 +211,7 @@ struct http_counters {
     uint64_t responses[6];        /* by hundreds of the status: responses[2] are the 2xx */
     uint64_t faults[HTTP_FAULTS]; /* answered by the core itself */
     uint64_t aborted;             /* the client went before its answer */
-    uint64_t reading_stopped;     /* times that pipelining or output stopped reading */
+    uint64_t reading_stopped;     /* by pipelining, a long answer in the making, or output */
     uint64_t streams_open;        /* a level */
     uint64_t bytes_in, bytes_out;
 };
