@@ -156,21 +156,21 @@ static void once_answered(struct witness *w, const struct sim_answer *a)
     struct request *r = request_of(w, a->request);
     const struct seen_lane *l = a->has_order ? history_find_lane(w, lane_of_order(a->order)) : NULL;
     struct digest16 body;
-    bool is_within, is_after;
+    bool is_within, is_after, is_later, is_near;
 
     digest16_of(&body, &a->body, 1);
     /* Of a replay nobody knows when it was made. And a replay after the 24 hours may be one of a try
      * whose own answer was lost; an order that is the old one was placed long ago. */
     is_within = r->is_original && w->wall_high_ms < r->asked_ms + WITNESS_DAY_MS;
-    /* A replay that was asked for before that answer was there, and read late, is of the day before. */
-    if (a->is_replayed && a->asked_wall_ms < r->read_ms)
-        is_within = false;
     is_after = r->is_answered && a->command == SIM_PLACE && is_same(r, a, &body) &&
                a->asked_wall_ms - w->wall_set_back_ms >= r->not_after_ms + WITNESS_DAY_MS;
-    if (is_within && !is_same(r, a, &body))
+    /* One that was asked before may be read after, and be the answer of the day before. */
+    is_later = a->asked_wall_ms > r->not_after_ms;
+    is_near = w->wall_high_ms < a->asked_wall_ms - w->wall_set_back_ms + WITNESS_DAY_MS;
+    if (is_within && is_later && !is_same(r, a, &body))
         witness_violate(w, SIM_ONCE, l, "request %llu was answered %d, and now %d, otherwise",
                         (unsigned long long)a->request, r->status, a->status);
-    else if (is_within && !a->is_replayed)
+    else if (is_within && is_near && !a->is_replayed)
         witness_violate(w, SIM_ONCE, l, "request %llu was carried out twice",
                         (unsigned long long)a->request);
     else if (is_after && a->is_replayed)

@@ -170,10 +170,36 @@ static void witness__finds_another_answer_to_the_same_key(void **state)
     story_placed(s);
     a = answer(s, SIM_PLACE, 201);
     read_answer(s, a);
+    story_pass_ms(s, 1);
+    a.asked_wall_ms = s->wall_ms;
     a.is_replayed = true;
     a.body = STR("{}");
     read_answer(s, a);
     story_breaks(s, SIM_ONCE);
+    story_end(s);
+}
+
+/* Asked just before the 24 hours were over, and read when the key had been used anew. */
+static void witness__lets_an_answer_of_the_day_before_be_read_late(void **state)
+{
+    struct story *s = story_begin(FLOW_PAY_FIRST);
+    struct sim_answer first, anew;
+
+    (void)state;
+    story_placed(s);
+    first = answer(s, SIM_PLACE, 201);
+    read_answer(s, first);
+    story_look(s, false);
+    story_pass_ms(s, DAY_MS - 1);
+    first.asked_wall_ms = s->wall_ms;
+    first.is_replayed = true;
+    story_pass_ms(s, 2);
+    anew = answer(s, SIM_PLACE, 201);
+    anew.body = STR("{}");
+    read_answer(s, anew);
+    story_pass_ms(s, 1);
+    read_answer(s, first);
+    story_holds(s);
     story_end(s);
 }
 
@@ -281,6 +307,7 @@ int main(void)
         cmocka_unit_test(witness__lets_a_key_have_one_answer),
         cmocka_unit_test(witness__finds_a_key_that_is_carried_out_twice),
         cmocka_unit_test(witness__finds_another_answer_to_the_same_key),
+        cmocka_unit_test(witness__lets_an_answer_of_the_day_before_be_read_late),
         cmocka_unit_test(witness__wants_a_key_to_be_new_after_24_hours),
         cmocka_unit_test(witness__finds_a_key_that_is_stored_again_within_24_hours),
         cmocka_unit_test(witness__finds_a_key_that_is_kept_for_less),
