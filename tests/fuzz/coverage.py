@@ -32,7 +32,7 @@ ABOUT = {
               HTTP + "target.c"],
     "key": [API + "fields.c"],
     "last_event_id": [API + "streams.c", API + "filters.c"],
-    "messages": [API + "messages.c", API + "payload_in.c", "src/app/receive_message.c"],
+    "messages": [API + "cloud_in.c", API + "cloud_messages.c", API + "messages.c", API + "payload_in.c", "src/app/receive_message.c"],
     "rows": ["src/app/deferred_lane.c", "src/app/event_codec.c", "src/app/row_keys.c",
              "src/app/settings_codec.c", "src/app/snapshot_codec.c"],
     "config": [API + "access.c", "src/infra/options/nearest.c", "src/infra/options/read.c",

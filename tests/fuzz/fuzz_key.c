@@ -51,6 +51,7 @@ static void try_parts(struct str value)
     struct str epoch, item, rest = value;
     uint64_t position;
     int64_t ms;
+    int quality;
 
     if (field_duration(value, 60000, &ms))
         FUZZ_EXPECT(ms >= 0 && ms <= 60000, "a duration of %lld ms", (long long)ms);
@@ -59,6 +60,9 @@ static void try_parts(struct str value)
     while (field_next_item(&rest, &item))
         FUZZ_EXPECT(item.n > 0 && item.p >= value.p && item.p + item.n <= value.p + value.n,
                     "an item that is none");
+    quality = field_accept_quality(value, STR("text/event-stream"));
+    FUZZ_EXPECT(quality >= -1 && quality <= 1000, "a quality of %d", quality);
+    (void)field_media_type(value);
     (void)field_is_json(value);
     (void)field_accepts(value, STR("text"), STR("plain"));
     (void)field_none_match_hits(value, 6);

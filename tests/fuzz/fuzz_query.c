@@ -1,27 +1,20 @@
 /* The query of every list and of every other read, cursors first of all.
  *
- * input = route(1) name(1) query
- *   route  index in the table, of the GET routes whose answer is JSON
+ * input = route(2) name(1) query
+ *   route  which one of the GET routes whose answer is JSON, see pick_route.h
  *   name   what stands for {id} and the like in the path: an enum shop_name; beyond, the query's
  *          first line */
-#include "../../src/infra/api/routes.h"
 #include "rig/ask.h"
 #include "rig/fuzz.h"
+#include "rig/pick_route.h"
 #include <yyjson.h>
 
 #define PAGES_MAX 4
 #define LINK_MAX_LEN 8000 /* a link may be too long for a request, since it escapes more */
 
-static const struct route *pick(unsigned i)
+static bool is_read(const struct route *r)
 {
-    const struct route *found[ROUTE_PATTERNS_MAX] = { NULL };
-    unsigned n = 0;
-
-    for (unsigned r = 0; r < routes_len && n < ARRAY_LEN(found); r++) {
-        if (routes[r].method == HTTP_METHOD_GET && routes[r].answer == ROUTE_JSON)
-            found[n++] = &routes[r];
-    }
-    return found[i % n];
+    return r->method == HTTP_METHOD_GET && r->answer == ROUTE_JSON;
 }
 
 static void put_path(const struct shop *s, const char *pattern, unsigned name, struct str *in,
@@ -77,7 +70,7 @@ static void turn_pages(struct shop *s, struct asked *a)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str in = { (const char *)data, size };
-    const struct route *route = pick(fuzz_take_u8(&in));
+    const struct route *route = pick_route(is_read, fuzz_take_u16(&in));
     unsigned name = fuzz_take_u8(&in);
     struct shop *s = shop_open(false);
     struct buf line = { 0 }, query = { 0 };

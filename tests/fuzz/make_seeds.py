@@ -24,27 +24,17 @@ def raw(text):
         bytes([ord(c)]) if 0xf0 <= ord(c) <= 0xff else c.encode() for c in text[1:])
 
 
-def routes():
-    """[(method, pattern, query or None, answer)] in the order of the table."""
-    with open(os.path.join(ROOT, "src/infra/api/routes.c"), encoding="utf-8") as file:
-        text = file.read()
-    table = text[text.index("const struct route routes[]"):]
-    found = []
-    for entry in re.findall(r"    ROUTE\((.*?)\),\n", table, re.S):
-        method, pattern = re.match(r'(\w+), "([^"]*)"', entry).groups()
-        query = re.search(r'\.query = "([^"]*)"', entry)
-        found.append((method, pattern, query and query.group(1), ".answer" in entry))
-    return found
+def route(method, pattern):
+    """The two bytes that mean this route, as tests/fuzz/rig/pick_route.c makes them."""
+    value = 2166136261
+    for byte in f"{method} {pattern}".encode():
+        value = (value ^ byte) * 16777619 & 0xffffffff
+    return ((value >> 16 ^ value) & 0xffff).to_bytes(2, "big")
 
 
-def command_index(method, pattern):
-    commands = [(r[0], r[1]) for r in routes() if r[0] != "GET"]
-    return commands.index((method, pattern))
-
-
-def list_index(pattern):
-    lists = [r[1] for r in routes() if r[0] == "GET" and not r[3]]
-    return lists.index(pattern)
+def routed(method, pattern, name, text):
+    """route(2) name(1) text, of the targets body and query."""
+    return route(method, pattern) + bytes([name]) + raw("\0" + text)[1:]
 
 
 # ---- one HTTP connection
@@ -144,7 +134,6 @@ def bodies():
                                         '{"enabled":false,"mode":"decline","failureRate":0.5,"poisonRate":0.1,"seed":7,"declineAbove":12.50,"reason":"no"}', '{"mode":"auto"}'],
     }
     for (method, pattern), texts in bodies_of.items():
-        index = command_index(method, pattern)
         for i, text in enumerate(texts):
             name = {"/carts": 3, "/shipments": 7, "/dead-letters": 5}.get("/" + pattern.split("/")[1], 1)
             if pattern.startswith("/products"):
@@ -152,21 +141,24 @@ def bodies():
             if pattern.startswith("/simulators"):
                 name = i // 2
             label = f"{method}{pattern}".replace("/", "-").replace("{", "").replace("}", "").lower()
-            yield f"{label}-{i}", chr(index) + chr(name) + text
+            yield f"{label}-{i}", routed(method, pattern, name, text)
             for fields in (1, 2, 4, 8):
                 if i == 0 and pattern in ("/carts", "/orders", "/products/{sku}", "/orders/{id}/cancel"):
-                    yield f"{label}-fields-{fields}", bytes([index, name + 16 * fields]) + raw("\0" + text)[1:]
+                    yield f"{label}-fields-{fields}", routed(method, pattern, name + 16 * fields, text)
     for name in range(12):
-        yield f"cancel-{name}", chr(command_index("POST", "/orders/{id}/cancel")) + chr(name) + '{"reason":"r"}'
-        yield f"pay-{name}", chr(command_index("POST", "/orders/{id}/pay")) + chr(name) + '{"paymentId":"payment-5"}'
-    deep = chr(command_index("POST", "/carts")) + "\0"
-    yield "deep", deep + '{"a":' + "[" * 40 + "]" * 40 + "}"
-    yield "escapes", deep + '{"customerId":"\\u0000","\\ud800":1,"a~b/c":[1,{"x":-0.5e3}],"n":123456789012345678901}'
-    yield "keys-many", deep + "{" + ",".join(f'"k{i % 30}":{i}' for i in range(40)) + "}"
-    yield "not-bool", chr(command_index("PUT", "/simulators/{name}")) + "\0" + '{"enabled":1,"failureRate":2,"delayMs":3,"declineAbove":-1,"mode":"","seed":1.5}'
-    yield "levels", chr(command_index("PUT", "/simulators/{name}")) + "\0" + '{"declineAbove":12.50,"poisonRate":0.25,"failureRate":1}'
-    yield "utf8", deep.encode().decode() + '{"customerId":"\u00e9\u2013"}'
-    yield "text-long", deep + '{"customerId":"' + "x" * 4097 + '"}'
+        yield f"cancel-{name}", routed("POST", "/orders/{id}/cancel", name, '{"reason":"r"}')
+        yield f"pay-{name}", routed("POST", "/orders/{id}/pay", name, '{"paymentId":"payment-5"}')
+    for name, text in {
+            "deep": '{"a":' + "[" * 40 + "]" * 40 + "}",
+            "escapes": '{"customerId":"\\u0000","\\ud800":1,"a~b/c":[1,{"x":-0.5e3}],"n":123456789012345678901}',
+            "keys-many": "{" + ",".join(f'"k{i % 30}":{i}' for i in range(40)) + "}",
+            "utf8": '{"customerId":"\u00e9\u2013"}',
+            "text-long": '{"customerId":"' + "x" * 4097 + '"}'}.items():
+        yield name, routed("POST", "/carts", 0, text)
+    for name, text in {
+            "not-bool": '{"enabled":1,"failureRate":2,"delayMs":3,"declineAbove":-1,"mode":"","seed":1.5}',
+            "levels": '{"declineAbove":12.50,"poisonRate":0.25,"failureRate":1}'}.items():
+        yield name, routed("PUT", "/simulators/{name}", 0, text)
 
 
 # ---- queries, headers, streams, messages
@@ -181,16 +173,16 @@ def queries():
         "/dead-letters": ["limit=1", "subscription=payments&state=parked&topic=payment.*&code=handler_failed&orderId=" + CONFIRMED, "after=" + OPEN, "state=open", "topic=*&after=x"],
     }.items():
         for i, text in enumerate(texts):
-            yield f"{pattern[1:].replace('/', '-').replace('{id}', 'id')}-{i}", chr(list_index(pattern)) + "\0" + text
+            yield f"{pattern[1:].replace('/', '-').replace('{id}', 'id')}-{i}", routed("GET", pattern, 0, text)
     for pattern, name in {"/carts/{id}": 3, "/orders/{id}": 1, "/orders/{id}/explain": 6, "/shipments/{id}": 7, "/products/{sku}": 10,
                           "/events/{eventId}": 8, "/dead-letters/{id}": 5, "/simulators/{name}": 12}.items():
         label = pattern[1:].replace("/", "-").replace("{", "").replace("}", "").lower()
-        yield f"one-{label}", chr(list_index(pattern)) + chr(name) + "payments\n"
-        yield f"none-{label}", chr(list_index(pattern)) + chr(12) + "00000000-0000-7000-8000-000000000000\n"
-        yield f"odd-{label}", chr(list_index(pattern)) + chr(12) + "x\na=b"
-    yield "odd", "\0\0a=1&&b=%zz&=&%00=%00"
-    yield "many", "\0\0" + "a=1&" * 101
-    yield "twice", "\0\0limit=1&limit=2&%ff=1&limit=%ff"
+        yield f"one-{label}", routed("GET", pattern, name, "payments\n")
+        yield f"none-{label}", routed("GET", pattern, 12, "00000000-0000-7000-8000-000000000000\n")
+        yield f"odd-{label}", routed("GET", pattern, 12, "x\na=b")
+    yield "odd", routed("GET", "/orders", 0, "a=1&&b=%zz&=&%00=%00")
+    yield "many", routed("GET", "/orders", 0, "a=1&" * 101)
+    yield "twice", routed("GET", "/orders", 0, "limit=1&limit=2&%ff=1&limit=%ff")
 
 
 KEY_FIELDS = ["Idempotency-Key", "If-Match", "If-None-Match", "X-User-Id", "traceparent", "Content-Type", "Origin",
@@ -210,7 +202,7 @@ def keys():
         "Authorization": ["Bearer abc", "Basic x", "Bearer"],
         "Content-Encoding": ["gzip", "identity"],
     }
-    for i, text in enumerate(["10s", "500ms", "1m", "2h", "1d", "61", "99999999999999999999s", "1x", "ab.7", "7", "ab.", 'a,"b,c\\"" , ,d']):
+    for i, text in enumerate(["10s", "500ms", "1m", "2h", "1d", "61", "text/event-stream;q=0.25", "a/b, Text/Event-Stream;x=y;Q=x", "text/event-stream;q=9.9999999999", "99999999999999999999s", "1x", "ab.7", "7", "ab.", 'a,"b,c\\"" , ,d']):
         yield f"part-{i}", chr(len(KEY_FIELDS)) + text
     for field, texts in values.items():
         for i, text in enumerate(texts):
@@ -244,7 +236,19 @@ def messages():
     }
     for i, topic in enumerate(MESSAGE_TOPICS):
         for name, order in (("done", DONE), ("pending", PENDING), ("confirmed", CONFIRMED)):
+            if name == "confirmed":
+                for mode in (3, 5, 7):
+                    yield f"{topic}-{mode}", bytes([i, mode]) + raw(
+                        "\0" + ("x\n" if mode == 7 else "") + '{"orderId":"' + order + '",' + fields[topic.split(".")[0]] + '}')[1:]
             yield f"{topic}-{name}", chr(i) + "\1" + '{"orderId":"' + order + '",' + fields[topic.split(".")[0]] + ',"more":[1.50,null,"\\u00e9"]}'
+    event = ('{"specversion":"1.0","id":"%s","source":"/s","type":"payment.declined","subject":"x","correlationid":"' + PENDING
+             + '","time":"2026-11-20T12:00:00Z","datacontenttype":"application/json","data":{"orderId":"' + PENDING + '","reason":"r"}}')
+    yield "cloud", bytes([0, 2]) + raw("\0" + event.replace("%s", "e-1"))[1:]
+    yield "cloud-batch", bytes([0, 4]) + raw("\0[" + event.replace("%s", "e-1") + "," + event.replace("%s", "e-2") + "]")[1:]
+    yield "cloud-batch-odd", bytes([0, 4]) + raw("\0[" + event.replace("1.0", "0.3") + ',7,{"id":"","type":"x","data_base64":"eA=="}]')[1:]
+    yield "cloud-batch-empty", bytes([0, 4]) + b"[]"
+    yield "cloud-odd", bytes([0, 2]) + b'{"specversion":1,"id":"a b","source":"","type":"order.placed","data":[],"time":"never","datacontenttype":"text/plain"}'
+    yield "cloud-binary-odd", bytes([0, 6]) + b"%zz\n{}"
     yield "envelope", "\0\0" + ('{"messageId":"prov-77","topic":"payment.approved","correlationId":"' + CONFIRMED
                                 + '","timestamp":"2026-11-20T12:00:05.123+01:00","payload":{"orderId":"' + CONFIRMED
                                 + '","paymentId":"payment-78","approvedAmount":39.98,"currency":"USD","timestamp":"2026-11-20T12:00:05Z"},"x":1}')

@@ -22,6 +22,12 @@ static inline unsigned fuzz_take_u8(struct str *in)
     in->n--;
     return (uint8_t)*in->p++;
 }
+static inline unsigned fuzz_take_u16(struct str *in)
+{
+    unsigned high = fuzz_take_u8(in);
+
+    return high << 8 | fuzz_take_u8(in);
+}
 /* Up to the next line end, which is taken too; all of it where there is none. */
 static inline struct str fuzz_take_line(struct str *in)
 {
