@@ -38,6 +38,7 @@ struct job {
 };
 
 struct jobs {
+    pid_t starter;
     volatile bool stops; /* one has found something: the others need not go on */
     struct job all[JOBS_MAX];
 };
@@ -249,7 +250,8 @@ static void run_job(const struct sim_options *o, struct jobs *js, unsigned n)
 {
     struct job *j = &js->all[n];
 
-    for (uint64_t i = n; i < o->seeds && !js->stops; i += o->jobs) {
+    /* A job whose starter was ended has nobody to tell. */
+    for (uint64_t i = n; i < o->seeds && !js->stops && getppid() == js->starter; i += o->jobs) {
         j->seed = o->config.seed + i;
         run_one(o, j);
         if (j->is_violated) {
@@ -502,6 +504,7 @@ int sim_command_run(unsigned n_args, char *const *args)
         complain("no memory: %s", strerror(errno));
         return EX_OSERR;
     }
+    js->starter = getpid();
     code = run_jobs(&o, js);
     (void)munmap(js, sizeof(*js));
     return code;

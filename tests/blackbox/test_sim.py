@@ -1,9 +1,11 @@
 """`orderly sim`: what the command says, and how it ends. What it judges is judged in tests/unit/sim."""
+import pathlib
 import re
 import subprocess
 
 import pytest
 
+from client import eventually
 from conftest import BINARY, clean_environment
 
 SECONDS = 300
@@ -93,6 +95,33 @@ def test_every_kind_of_fault_happens_in_200_seeds():
     assert len(kinds) > 20
     assert [kind for kind in kinds if said[kind] == 0] == []
     assert said["crashes"] > 0
+
+
+def running():
+    """Process id -> its parent's, of all that are no zombies."""
+    found = {}
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            state, parent = (entry / "stat").read_text(encoding="ascii").rsplit(") ", 1)[1].split()[:2]
+        except (OSError, IndexError, ValueError):
+            continue
+        if state != "Z":
+            found[entry.name] = parent
+    return found
+
+
+def test_jobs_end_with_the_one_who_started_them():
+    def both():
+        pids = [pid for pid, parent in running().items() if parent == str(starter.pid)]
+        return pids if len(pids) == 2 else False
+
+    with subprocess.Popen([BINARY, "sim", "--seeds", "1000000", "--jobs", "2"],
+                          stdout=subprocess.DEVNULL, env=clean_environment()) as starter:
+        try:
+            jobs = eventually(both)
+        finally:
+            starter.kill()
+    eventually(lambda: not set(jobs) & set(running()))
 
 
 def test_one_seed_tells_its_story():
