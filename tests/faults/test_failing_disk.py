@@ -1,5 +1,6 @@
 """A disk that fails one write or one fsync under load, or says that it is full: told by the kernel
 (strace), so by whatever function the bytes are written, or by a library below the program."""
+import os
 import re
 
 import pytest
@@ -24,6 +25,7 @@ def fail(server, by, calls, error, keeps_on=False):
         tracing = Strace(server, calls, f"error={error}:when={NTH}{'+' if keeps_on else ''}",
                          may_end=keeps_on)
         return tracing.end
+    assert os.path.exists(server.shim.library), "the shim was not built"
     server.has_shim = "rules"
     server.shim.rule(0, shim.SYNC if calls == SYNCS else shim.WRITE, NTH,
                      shim.FAIL_ON if keeps_on else shim.FAIL,
