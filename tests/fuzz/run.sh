@@ -7,8 +7,8 @@
 # interesting (build/fuzz/grown), and keeps what it finds interesting there. With a seed: starts from
 # the corpus alone and keeps nothing, so that every run of one seed begins alike.
 #
-# No run ends early or fails because the machine is slow: only an input that takes minutes counts as
-# one that does not come back.
+# No run fails because the machine is slow or was asleep: only an input that takes ten minutes
+# counts as one that does not come back.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 target=$1
@@ -20,7 +20,7 @@ program=$build/fuzz/fuzz_$target
 log=$build/log/$target
 mkdir -p "$build/log" "$build/findings" "$build/grown/$target"
 
-set -- "-max_total_time=$seconds" -timeout=120 -rss_limit_mb=2048 -max_len=4096 \
+set -- "-max_total_time=$seconds" -timeout=600 -rss_limit_mb=2048 -max_len=4096 \
     -print_final_stats=1 "-artifact_prefix=$build/findings/$target-"
 [ ! -e "tests/fuzz/dict/$target.dict" ] || set -- "$@" "-dict=tests/fuzz/dict/$target.dict"
 corpus=$build/corpus/$target
