@@ -1,0 +1,45 @@
+"""Fixtures of the tests of brokers' adapters."""
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+pytest.register_assert_rewrite("driver", "proxy")
+
+from driver import Driver  # noqa: E402
+from proxy import Proxy  # noqa: E402
+
+
+@pytest.fixture
+def drive(tmp_path):
+    """drive(name, listens=…, **config) gives a Driver; all end with the test, and must end well."""
+    drivers = []
+
+    def make(*args, **kwargs):
+        drivers.append(Driver(args[0], tmp_path, *args[1:], **kwargs))
+        return drivers[-1]
+    yield make
+    # Each, though one of them says that something is wrong.
+    wrong = []
+    for driver in drivers:
+        if driver.code is None:
+            try:
+                driver.close()
+            except AssertionError as e:
+                wrong.append(str(e))
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.fixture
+def proxy():
+    """proxy(port) gives a Proxy before the port of 127.0.0.1."""
+    proxies = []
+
+    def make(port):
+        proxies.append(Proxy(port))
+        return proxies[-1]
+    yield make
+    for p in proxies:
+        p.close()
