@@ -114,7 +114,7 @@ _Static_assert(EVENT_TYPE_COUNT <= 64, "a set of types no longer fits 64 bits");
 
 /* ---- reading, on any thread ------------------------------------------------------------------ */
 
-/* The flow tables say which context hears what; the audit hears everything. Where the flow is not
+/* The flow tables say which context hears what; the audit and the relays may hear everything. Where the flow is not
  * known, or something is wrong with an outside message, that is Orders' to say. */
 static bool subscription_hears(enum subscription_id s, const struct event *e)
 {
@@ -127,7 +127,7 @@ static bool subscription_hears(enum subscription_id s, const struct event *e)
 
     if (event_infos[e->type].topic.n == 0)
         return false;
-    if (s == SUBSCRIPTION_AUDIT)
+    if (s == SUBSCRIPTION_AUDIT || subscription_is_relay(s))
         return true;
     if (s != SUBSCRIPTION_ORDERS && (e->p.flow == FLOW_NONE || e->verdict != VERDICT_FINE))
         return false;

@@ -37,6 +37,8 @@ bool explain_hears(const struct explain_work *w, enum subscription_id s, const s
         return false;
     if (s == SUBSCRIPTION_AUDIT)
         return true;
+    if (subscription_is_relay(s)) /* what came from outside is not sent back there */
+        return e->message_id.n == 0;
     if (s != SUBSCRIPTION_ORDERS && e->verdict != VERDICT_FINE)
         return false;
     return flow_reaction_of(flow_here(w), (uint16_t)e->type, context_of_subscription(s)) != NULL;

@@ -150,6 +150,11 @@ struct str subscription_name(enum subscription_id s)
     return names[s];
 }
 
+bool subscription_is_relay(enum subscription_id s)
+{
+    return s == SUBSCRIPTION_NATS || s == SUBSCRIPTION_KAFKA || s == SUBSCRIPTION_RABBITMQ;
+}
+
 const char *verdict_name(enum verdict v)
 {
     static const char *const names[VERDICT_COUNT] = {

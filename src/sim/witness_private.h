@@ -41,9 +41,9 @@ struct seen {
     enum verdict verdict;
     enum flow_id flow;
     enum subscription_id handled_by;
-    uint8_t wanted;  /* bit for each subscription that has to hear it */
-    uint8_t done;    /* of those: who said that it is handled */
-    uint8_t settled; /* who has left something durable that says so: an effect, a letter */
+    uint16_t wanted;  /* bit for each subscription that has to hear it */
+    uint16_t done;    /* of those: who said that it is handled */
+    uint16_t settled; /* who has left something durable that says so: an effect, a letter */
     bool is_by_lane, is_by_type;
     struct event_id id;
     uint64_t cause; /* position; 0: none */
@@ -275,8 +275,9 @@ void settled_whole(struct witness *w);
 void lanes_finished(struct witness *w);
 void timers_finished(struct witness *w);
 
-static inline uint8_t subscription_bit(enum subscription_id s)
+_Static_assert(SUBSCRIPTION_COUNT <= 16, "a set of subscriptions no longer fits 16 bits");
+static inline uint16_t subscription_bit(enum subscription_id s)
 {
-    return (uint8_t)(1u << s);
+    return (uint16_t)(1u << s);
 }
 #endif

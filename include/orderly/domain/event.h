@@ -250,13 +250,17 @@ extern const struct event_info event_infos[EVENT_TYPE_COUNT];
 bool event_type_parse(struct str type, enum event_type *out);
 bool event_type_of_topic(struct str topic, enum event_type *out);
 
-/* Who made an event or handled a message. Stored: append only. */
+/* Who made an event or handled a message: a context, the audit, or the relay to a broker. Stored:
+ * append only. */
 #define SUBSCRIPTION_MAP(X)                                                                        \
     X(ORDERS, "orders")                                                                            \
     X(PAYMENTS, "payments")                                                                        \
     X(INVENTORY, "inventory")                                                                      \
     X(SHIPMENTS, "shipments")                                                                      \
-    X(AUDIT, "audit")
+    X(AUDIT, "audit")                                                                              \
+    X(NATS, "nats")                                                                                \
+    X(KAFKA, "kafka")                                                                              \
+    X(RABBITMQ, "rabbitmq")
 enum subscription_id {
     SUBSCRIPTION_NONE, /* a command, a timer or a message from outside */
 #define X(name, text) SUBSCRIPTION_##name,
@@ -265,6 +269,8 @@ enum subscription_id {
         SUBSCRIPTION_COUNT
 };
 struct str subscription_name(enum subscription_id s);
+/* Passes messages on to a broker, where one is configured. */
+bool subscription_is_relay(enum subscription_id s);
 
 /* What was found wrong with a message from outside when it was sequenced; such an event changes no
  * aggregate, and its message is a permanent failure. Stored: append only. */

@@ -145,7 +145,13 @@ static void write_commits(struct buf *b, struct metrics *m, struct app *app)
                 &m->publish_handled);
 }
 
-static void write_handlers(struct buf *b, const struct metrics *m)
+/* A relay that is not configured shows nothing but the dead letters that it has left behind. */
+static bool has_subscription(struct app *app, unsigned i)
+{
+    return app_bus(app)->subscriptions[i] || !subscription_is_relay((enum subscription_id)i);
+}
+
+static void write_handlers(struct buf *b, const struct metrics *m, struct app *app)
 {
     static const char *const kinds[FAILURE_KIND_COUNT] = {
         [FAILURE_RETRY] = "retry",
@@ -156,12 +162,14 @@ static void write_handlers(struct buf *b, const struct metrics *m)
 
     metrics_head(b, "handler_duration_seconds", "histogram",
                  "From handing a message to its handler until it is done.");
-    for (unsigned i = SUBSCRIPTION_NONE + 1; i < SUBSCRIPTION_COUNT; i++)
-        metrics_histogram(b, "handler_duration_seconds", subscription_label(labels, i),
-                          &m->handler_duration[i]);
+    for (unsigned i = SUBSCRIPTION_NONE + 1; i < SUBSCRIPTION_COUNT; i++) {
+        if (has_subscription(app, i))
+            metrics_histogram(b, "handler_duration_seconds", subscription_label(labels, i),
+                              &m->handler_duration[i]);
+    }
     metrics_head(b, "handler_failures_total", "counter", "Failed attempts, by what followed.");
     for (unsigned i = SUBSCRIPTION_NONE + 1; i < SUBSCRIPTION_COUNT; i++) {
-        for (unsigned k = 0; k < FAILURE_KIND_COUNT; k++)
+        for (unsigned k = 0; has_subscription(app, i) && k < FAILURE_KIND_COUNT; k++)
             metrics_u64(b, "handler_failures_total",
                         labels_of(labels, "%s,kind=\"%s\"", subscription_label(name, i), kinds[k]),
                         m->handler_failures[i][k]);
@@ -213,8 +221,10 @@ static void write_subscriptions(struct buf *b, const struct metrics *m, struct a
                     all[i]->n_parked);
     }
     metrics_head(b, "dead_letters", "gauge", "Open dead letters.");
-    for (unsigned i = SUBSCRIPTION_NONE + 1; i < SUBSCRIPTION_COUNT; i++)
-        metrics_u64(b, "dead_letters", subscription_label(labels, i), m->dead_letters_open[i]);
+    for (unsigned i = SUBSCRIPTION_NONE + 1; i < SUBSCRIPTION_COUNT; i++) {
+        if (has_subscription(app, i) || m->dead_letters_open[i] > 0)
+            metrics_u64(b, "dead_letters", subscription_label(labels, i), m->dead_letters_open[i]);
+    }
 }
 
 static bool flow_has(const struct flow *f, enum order_status s)
@@ -303,7 +313,7 @@ void metrics_write_app(struct buf *b, struct app *app)
 
     write_events(b, m);
     write_commits(b, m, app);
-    write_handlers(b, m);
+    write_handlers(b, m, app);
     write_subscriptions(b, m, app);
     write_orders(b, m);
     write_refunds(b, &m->refunds_due);

@@ -60,6 +60,9 @@ static void event__has_the_names_that_the_wire_knows(void **state)
     assert_false(event_type_of_topic(STR(""), &found));
     assert_true(str_eq(aggregate_name(AGGREGATE_RESERVATION), STR("Reservation")));
     assert_true(str_eq(subscription_name(SUBSCRIPTION_INVENTORY), STR("inventory")));
+    assert_true(str_eq(subscription_name(SUBSCRIPTION_NATS), STR("nats")));
+    assert_true(str_eq(subscription_name(SUBSCRIPTION_KAFKA), STR("kafka")));
+    assert_true(str_eq(subscription_name(SUBSCRIPTION_RABBITMQ), STR("rabbitmq")));
     assert_string_equal(verdict_name(VERDICT_PAYMENT_TAKEN), "payment_taken");
 }
 

@@ -443,6 +443,18 @@ static void health__says_alive_ready_and_why_not(void **state)
     assert_int_equal(count(f, "/reasons"), 1);
 }
 
+static void metrics__say_nothing_of_a_relay_that_is_not_there(void **state)
+{
+    struct api_fixture *f = *state;
+
+    assert_int_equal(get(f, "/metrics"), 200);
+    assert_null(strstr(f->body.p, "subscription=\"nats\""));
+    app_metrics_mut(f->app.app)->dead_letters_open[SUBSCRIPTION_NATS] = 3; /* left behind */
+    assert_int_equal(get(f, "/metrics"), 200);
+    assert_non_null(strstr(f->body.p, "orderly_dead_letters{subscription=\"nats\"} 3\n"));
+    assert_null(strstr(f->body.p, "handler_failures_total{subscription=\"nats\""));
+}
+
 static void metrics__are_in_the_text_format(void **state)
 {
     static const char *const names[] = {
@@ -575,6 +587,7 @@ int main(void)
         T(metadata__comes_from_the_header),
         cmocka_unit_test_setup_teardown(health__says_alive_ready_and_why_not, setup_small,
                                         teardown),
+        T(metrics__say_nothing_of_a_relay_that_is_not_there),
         T(metrics__are_in_the_text_format),
         T(metrics__say_how_much_money_is_due_back),
     };
