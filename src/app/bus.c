@@ -211,7 +211,7 @@ static void lane_hand_over(struct lane *l, int64_t now_us)
     l->phase = LANE_PHASE_BUSY;
     d->started_us = now_us;
     s->bus->n_in_progress++;
-    if (d->message->appended_us && d->attempt == 1)
+    if (d->message->appended_us) /* a later attempt is of what was read back, which has none */
         histogram_add(&s->bus->metrics->publish_handled, now_us - d->message->appended_us);
     if (s->bus->tap)
         s->bus->tap->handed_over(s->bus->tap, d);

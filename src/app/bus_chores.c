@@ -113,7 +113,8 @@ static bool bus_cursors_moved(const struct bus *b)
 
 bool bus_chores_are_done(const struct bus *b)
 {
-    return !b->is_writing_chores && b->n_clears == 0 && !bus_cursors_moved(b);
+    REQUIRE(!b->is_writing_chores);
+    return b->n_clears == 0 && !bus_cursors_moved(b);
 }
 
 /* ---- the append ------------------------------------------------------------------------------ */
@@ -196,7 +197,7 @@ static void chores_put_clears(struct bus *b)
 
 static void bus_write_chores(struct bus *b)
 {
-    if (b->is_writing_chores || bus_chores_are_done(b))
+    if (bus_chores_are_done(b))
         return;
     if (append_begin(&b->chores_append, b->log, APPEND_CONSEQUENCE) != ERR_OK) {
         timer_start(b->timers, &b->chores, BUS_CHORES_MS);

@@ -159,5 +159,6 @@ void bus_clear_row(struct subscription *s, struct lane_id lane);
 void bus_put_clear(const struct subscription *s, struct lane_id lane, struct append *a);
 /* At once rather than soon: for a drain. */
 void bus_flush_chores(struct bus *b);
+/* Nothing of the bus is on its way to the log. */
 bool bus_chores_are_done(const struct bus *b);
 #endif

@@ -122,6 +122,7 @@ static enum err lane_read_next(const struct log_read *r, const struct store_view
     struct str key, value;
     enum err err;
 
+    *found = false;
     if (r->is_alone) {
         *found = true;
         *position = r->to;
@@ -130,12 +131,13 @@ static enum err lane_read_next(const struct log_read *r, const struct store_view
     memcpy(from, r->lane_id.u.b, 16);
     bytes_put_u64(from + 16, r->read_position);
     err = store_seek(v, DB_BY_LANE, STORE_GT, (struct str){ from, sizeof(from) }, a, &key, &value);
-    *found = err == ERR_OK && key.n == LANE_KEY_LEN && memcmp(key.p, from, 16) == 0;
-    if (*found) {
-        *position = bytes_get_u64(key.p + 16);
-        *found = *position <= r->to;
-    }
-    return err == ERR_NOT_FOUND ? ERR_OK : err;
+    if (err != ERR_OK)
+        return err == ERR_NOT_FOUND ? ERR_OK : err;
+    if (key.n != LANE_KEY_LEN) /* or what lies behind it would be passed over */
+        return ERR_DAMAGED;
+    *position = bytes_get_u64(key.p + 16);
+    *found = memcmp(key.p, from, 16) == 0 && *position <= r->to;
+    return ERR_OK;
 }
 
 static void lane_read_run(struct store_read *read, const struct store_view *v)

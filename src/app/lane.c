@@ -129,9 +129,9 @@ void lane_make_ready_again(struct lane *l)
 struct lane *lane_take_ready(struct ready_lanes *r)
 {
     REQUIRE(r->n > 0);
+    REQUIRE(r->turn_left > 0);
     r->n--;
-    if (r->turn_left > 0)
-        r->turn_left--;
+    r->turn_left--;
     return container_of(list_pop_front(&r->lanes), struct lane, link);
 }
 

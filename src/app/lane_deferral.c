@@ -379,7 +379,7 @@ void subscription_write_failures(struct subscription *s)
     if (s->is_paused)
         return;
     s->is_at_limit = false;
-    if (subscription_write_list(s, &s->failed_deferred) && !s->is_at_limit)
+    if (subscription_write_list(s, &s->failed_deferred))
         (void)subscription_write_list(s, &s->failed);
     if (s->is_at_limit)
         subscription_look_again(s);

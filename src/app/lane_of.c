@@ -1,4 +1,5 @@
 #include "orderly/app/lanes.h"
+#include "orderly/base/check.h"
 #include "orderly/base/digest.h"
 
 struct lane_id lane_of_text(struct str text)
@@ -24,10 +25,10 @@ static struct text_id text_id_of(struct str text)
 {
     struct text_id id = { .n = 0 };
 
+    REQUIRE(text.n > 0);
     if (text.n > sizeof(id.s))
         text.n = sizeof(id.s);
-    if (text.n)
-        memcpy(id.s, text.p, text.n);
+    memcpy(id.s, text.p, text.n);
     id.n = (uint8_t)text.n;
     return id;
 }
