@@ -1,4 +1,4 @@
-/* The payload of an outside message, field by field: which fields a topic has, and which of them must
+/* The payload of a message, field by field: which fields a topic has, and which of them must
  * be there, says the event catalogue; a field that it does not know is passed over. */
 #ifndef ORDERLY_INFRA_API_PAYLOAD_IN_H
 #define ORDERLY_INFRA_API_PAYLOAD_IN_H
