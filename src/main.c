@@ -32,6 +32,7 @@
 #include "orderly/infra/observe/loop_lag.h"
 #include "orderly/infra/operate/operate.h"
 #include "orderly/infra/options/options.h"
+#include "orderly/infra/relay/relays.h"
 #include "orderly/infra/store/lmdb_engine.h"
 #include "orderly/infra/store/memory.h"
 #include "orderly/infra/store/store_thread.h"
@@ -69,6 +70,7 @@ struct server {
     char epoch[API_EPOCH_MAX + 1];
     struct store_thread *store;
     struct app *app;
+    struct relays *relays;
     struct api *api;
     struct http_server http;
     struct tcp_listener *listener;
@@ -167,6 +169,13 @@ static void on_left_behind(uv_timer_t *timer)
     leave_now(s, s->exit_code);
 }
 
+static void on_relays_closed(void *ctx)
+{
+    struct server *s = ctx;
+
+    store_thread_close(s->store, on_store_closed, s);
+}
+
 /* The store writes what it was given before it ends. */
 static void close_all(struct server *s)
 {
@@ -174,7 +183,7 @@ static void close_all(struct server *s)
         return;
     s->is_closing = true;
     ENSURE(uv_timer_start(&s->deadline, on_left_behind, LEAVE_MS, 0) == 0);
-    store_thread_close(s->store, on_store_closed, s);
+    relays_close(s->relays, on_relays_closed, s);
 }
 
 static void close_when_drained(struct server *s)
@@ -220,6 +229,7 @@ static void drain(struct server *s)
     else
         s->is_unconnected = true;
     http_server_drain(&s->http);
+    relays_drain(s->relays);
     if (s->is_app_ready) {
         app_drain(s->app, on_app_drained, s);
     } else {
@@ -502,6 +512,7 @@ static void listen_now(struct server *s)
     }
     tcp_listener_address(s->listener, &bound);
     tcp_address_format(&bound, where);
+    relays_start(s->relays);
     say_loaded(s);
     warn_of_kept_settings(s);
     {
@@ -625,6 +636,23 @@ static int check(struct server *s)
     return 0;
 }
 
+/* What is wrong with them goes to complaints. */
+static enum err build_relays(struct server *s, struct buf *complaints)
+{
+    const struct relays_config config = {
+        .urls = s->options.relay,
+        .options = s->options.relays,
+        .modules = s->options.relay_modules,
+        .group = STR("orderly"),
+        .cloud = { str_of(s->options.cloud_source), str_of(s->options.cloud_type_prefix) },
+        .log = &s->log.log,
+        .app = s->app,
+        .loop = &s->loop,
+    };
+
+    return relays_create(&config, &s->relays, complaints);
+}
+
 static void build(struct server *s)
 {
     struct http_config http = { .clock = &s->scheduler.port };
@@ -658,11 +686,13 @@ static void unbuild(struct server *s)
     http_server_deinit(&s->http);
     api_destroy(s->api);
     app_destroy(s->app);
+    relays_destroy(s->relays);
 }
 
 static int run_server(struct server *s, struct str unknown_variables)
 {
     struct str why = STR_NONE;
+    struct buf complaints = { 0 };
     int code;
 
     if (random_sodium_init(&s->random) != ERR_OK) {
@@ -692,8 +722,11 @@ static int run_server(struct server *s, struct str unknown_variables)
         say_one(s, LOG_INFO, "store_note", "what", str_of(s->report.note));
     build(s);
 
-    if (s->options.token_file[0] &&
-        api_load_tokens(s->api, s->options.token_file, &why) != ERR_OK) {
+    if (build_relays(s, &complaints) != ERR_OK) {
+        (void)fwrite(complaints.p, 1, complaints.n, stderr);
+        give_up(s, EX_CONFIG);
+    } else if (s->options.token_file[0] &&
+               api_load_tokens(s->api, s->options.token_file, &why) != ERR_OK) {
         complain("token-file '%s': " STR_FMT, s->options.token_file, STR_ARG(why));
         give_up(s, EX_CONFIG);
     } else {
@@ -708,6 +741,7 @@ static int run_server(struct server *s, struct str unknown_variables)
         say(s, LOG_INFO, "stopped", NULL, 0);
     unbuild(s);
     close_store(s);
+    buf_deinit(&complaints);
     log_lines_flush_within(&s->log, LOG_AT_EXIT_MS);
     log_lines_deinit(&s->log);
     random_sodium_deinit(&s->random);

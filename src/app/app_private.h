@@ -8,6 +8,7 @@
 #include "orderly/app/feed.h"
 #include "orderly/app/idempotency.h"
 #include "orderly/app/order_counts.h"
+#include "orderly/app/relay.h"
 
 struct deadlines {
     struct timer timer;
@@ -84,6 +85,7 @@ struct app {
     struct bus bus;
     struct feed feed;
     struct subscription subscriptions[SUBSCRIPTION_COUNT];
+    struct relay *relays[SUBSCRIPTION_COUNT]; /* borrowed; NULL: none */
     struct dossiers dossiers;
     struct carts carts;
     struct catalogue catalogue;

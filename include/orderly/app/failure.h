@@ -22,7 +22,8 @@
     X(SHIPMENT_TAKEN, "shipment_taken", PERMANENT)                                                 \
     X(NOT_CONFIRMED, "not_confirmed", PERMANENT)                                                   \
     X(ILLEGAL_STATE, "illegal_state", PERMANENT)                                                   \
-    X(TOO_MANY, "too_many", PERMANENT)
+    X(TOO_MANY, "too_many", PERMANENT)                                                             \
+    X(REFUSED_BY_BROKER, "refused_by_broker", PERMANENT)
 
 enum failure_code {
 #define X(name, text, treatment) FAILURE_CODE_##name,

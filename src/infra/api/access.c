@@ -1,11 +1,7 @@
 #include "access.h"
 #include "orderly/base/mem.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static const struct {
     struct str name;
@@ -129,59 +125,16 @@ enum err access_parse(struct access *a, struct str text, char why[ACCESS_WHY_MAX
     return ERR_OK;
 }
 
-static enum err read_whole(int fd, char *text, size_t *n, char why[ACCESS_WHY_MAX])
-{
-    *n = 0;
-    for (;;) {
-        ssize_t got = read(fd, text + *n, ACCESS_FILE_MAX + 1 - *n);
-
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0) {
-            snprintf(why, ACCESS_WHY_MAX, "it can't be read: %s", strerror(errno));
-            return ERR_IO;
-        }
-        if (got == 0)
-            return ERR_OK;
-        *n += (size_t)got;
-        if (*n > ACCESS_FILE_MAX) {
-            snprintf(why, ACCESS_WHY_MAX, "it is larger than %d bytes", ACCESS_FILE_MAX);
-            return ERR_INVALID;
-        }
-    }
-}
-
 enum err access_load(struct access *a, const char *path, char why[ACCESS_WHY_MAX])
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    struct stat st;
-    char *text = NULL;
+    char *text = mem_alloc(ACCESS_FILE_MAX);
     size_t n = 0;
-    enum err e;
+    enum err e = secret_file_read(path, text, ACCESS_FILE_MAX, &n, why);
 
-    if (fd < 0) {
-        snprintf(why, ACCESS_WHY_MAX, "it can't be opened: %s", strerror(errno));
-        return ERR_IO;
-    }
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        snprintf(why, ACCESS_WHY_MAX, "it is no regular file");
-        e = ERR_INVALID;
-        goto close_file;
-    }
-    if (st.st_mode & 077) {
-        snprintf(why, ACCESS_WHY_MAX, "its mode is %04o; others may not use it, chmod 600 it",
-                 (unsigned)(st.st_mode & 07777));
-        e = ERR_INVALID;
-        goto close_file;
-    }
-    text = mem_alloc(ACCESS_FILE_MAX + 1);
-    e = read_whole(fd, text, &n, why);
     if (e == ERR_OK)
         e = access_parse(a, (struct str){ text, n }, why);
-    explicit_bzero(text, ACCESS_FILE_MAX + 1);
+    explicit_bzero(text, ACCESS_FILE_MAX);
     mem_free(text);
-close_file:
-    close(fd);
     return e;
 }
 

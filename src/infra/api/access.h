@@ -8,6 +8,7 @@
 #include "orderly/base/err.h"
 #include "orderly/base/str.h"
 #include "orderly/domain/ids.h"
+#include "orderly/infra/secret/secret_file.h"
 
 /* Bits, since a route may be open to more than one. */
 enum role { ROLE_CUSTOMER = 1, ROLE_CONTEXT = 2, ROLE_OPERATOR = 4 };
@@ -35,7 +36,7 @@ struct access {
 };
 
 /* Parses the text of a token file; all or nothing. why: room for a text for people. */
-#define ACCESS_WHY_MAX 160
+#define ACCESS_WHY_MAX SECRET_FILE_WHY_MAX
 MUST_CHECK enum err access_parse(struct access *a, struct str text, char why[ACCESS_WHY_MAX]);
 /* Reads it from a file that nobody else may read or write. */
 MUST_CHECK enum err access_load(struct access *a, const char *path, char why[ACCESS_WHY_MAX]);

@@ -1,4 +1,5 @@
 #include "orderly/infra/observe/metrics_text.h"
+#include "orderly/app/relay.h"
 #include <dirent.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -82,6 +83,13 @@ static const char *subscription_label(char out[LABELS_MAX], unsigned id)
     struct str name = subscription_name((enum subscription_id)id);
 
     return labels_of(out, "subscription=\"" STR_FMT "\"", STR_ARG(name));
+}
+
+static const char *relay_label(char out[LABELS_MAX], unsigned id)
+{
+    struct str name = subscription_name((enum subscription_id)id);
+
+    return labels_of(out, "relay=\"" STR_FMT "\"", STR_ARG(name));
 }
 
 static void write_events(struct buf *b, const struct metrics *m)
@@ -307,6 +315,60 @@ static void write_feed(struct buf *b, const struct feed *fd)
     metrics_u64(b, "stream_pages_total", "", fd->pages_read);
 }
 
+/* Only where there are relays: a server without one says nothing of them. */
+static void write_relays(struct buf *b, const struct app *app)
+{
+    static const struct {
+        const char *outcome;
+        size_t offset;
+    } outcomes[] = {
+        { "published", offsetof(struct relay_counts, published) },
+        { "acked", offsetof(struct relay_counts, acked) },
+        { "unrouted", offsetof(struct relay_counts, unrouted) },
+        { "again", offsetof(struct relay_counts, again) },
+        { "refused", offsetof(struct relay_counts, refused) },
+        { "received", offsetof(struct relay_counts, received) },
+        { "settled", offsetof(struct relay_counts, settled) },
+    };
+    char labels[LABELS_MAX], name[LABELS_MAX];
+    bool any = false;
+
+    for (unsigned i = 0; i < SUBSCRIPTION_COUNT; i++)
+        any |= app_relay(app, (enum subscription_id)i) != NULL;
+    if (!any)
+        return;
+    metrics_head(b, "relay_connected", "gauge", "1: the broker is there.");
+    for (unsigned i = 0; i < SUBSCRIPTION_COUNT; i++) {
+        const struct relay *r = app_relay(app, (enum subscription_id)i);
+
+        if (r)
+            metrics_u64(b, "relay_connected", relay_label(labels, i), r->is_connected);
+    }
+    metrics_head(b, "relay_connections_lost_total", "counter", "Connections that ended.");
+    for (unsigned i = 0; i < SUBSCRIPTION_COUNT; i++) {
+        const struct relay *r = app_relay(app, (enum subscription_id)i);
+
+        if (r)
+            metrics_u64(b, "relay_connections_lost_total", relay_label(labels, i),
+                        r->counts.losses);
+    }
+    metrics_head(b, "relay_messages_total", "counter",
+                 "Messages to and from brokers, by what became of them.");
+    for (unsigned i = 0; i < SUBSCRIPTION_COUNT; i++) {
+        const struct relay *r = app_relay(app, (enum subscription_id)i);
+
+        for (size_t k = 0; r && k < ARRAY_LEN(outcomes); k++) {
+            uint64_t n;
+
+            memcpy(&n, (const char *)&r->counts + outcomes[k].offset, sizeof(n));
+            metrics_u64(
+                b, "relay_messages_total",
+                labels_of(labels, "%s,outcome=\"%s\"", relay_label(name, i), outcomes[k].outcome),
+                n);
+        }
+    }
+}
+
 void metrics_write_app(struct buf *b, struct app *app)
 {
     struct metrics *m = app_metrics_mut(app);
@@ -321,6 +383,7 @@ void metrics_write_app(struct buf *b, struct app *app)
     metrics_head(b, "idempotency_entries", "gauge", "Idempotency keys and message ids kept.");
     metrics_u64(b, "idempotency_entries", "", app_idempotency_entries(app));
     write_feed(b, app_feed(app));
+    write_relays(b, app);
     metrics_head(b, "waiters", "gauge", "Requests that wait for an order to change.");
     metrics_u64(b, "waiters", "", app_waiters(app));
 }

@@ -344,6 +344,8 @@ void options_set_defaults(struct options *o)
         .app = app_config_default,
     };
     o->app.simulators = simulators_default;
+    for (unsigned k = 0; k < RELAY_KINDS; k++)
+        o->relays[k] = relay_options_default;
     http_limits_set_defaults(&o->http);
 }
 

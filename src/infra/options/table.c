@@ -151,6 +151,87 @@ static const struct option bus[] = {
       .most = DAY_MS, AT(app.retry_max_ms) },
 };
 
+/* One relay to each kind of broker. */
+#define RELAY(name, index)                                                                         \
+    { "relay." name ".url",                                                                        \
+      "URL",                                                                                       \
+      "its broker; the same as --relay",                                                           \
+      .type = OPTION_TEXT,                                                                         \
+      .most = RELAY_TEXT_MAX - 1,                                                                  \
+      AT(relays[index].url) },                                                                     \
+        { "relay." name ".channel",                                                                \
+          "NAME",                                                                                  \
+          "stream and subjects, topic, or exchange of the broker",                                 \
+          .type = OPTION_TEXT,                                                                     \
+          .least = 1,                                                                              \
+          .most = RELAY_NAME_MAX,                                                                  \
+          AT(relays[index].channel) },                                                             \
+        { "relay." name ".group",                                                                  \
+          "NAME",                                                                                  \
+          "consumer, group or queue; else orderly",                                                \
+          .type = OPTION_TEXT,                                                                     \
+          .most = RELAY_NAME_MAX,                                                                  \
+          AT(relays[index].group) },                                                               \
+        { "relay." name ".topics",                                                                 \
+          "TOPIC,…",                                                                               \
+          "that are passed on: order.placed, order.*, *",                                          \
+          .type = OPTION_TEXT,                                                                     \
+          .most = RELAY_TEXT_MAX - 1,                                                              \
+          AT(relays[index].topics) },                                                              \
+        { "relay." name ".listen", "", "take messages of outside contexts from it",                \
+          .type = OPTION_SWITCH, AT(relays[index].listens) },                                      \
+        { "relay." name ".encoding",     "FORM",                                                   \
+          "how messages are written",    .type = OPTION_CHOICE,                                    \
+          .choices = "json|cloudevents", AT(relays[index].encoding) },                             \
+        { "relay." name ".mode",                                                                   \
+          "MODE",                                                                                  \
+          "of CloudEvents: attributes in headers, or all in the body",                             \
+          .type = OPTION_CHOICE,                                                                   \
+          .choices = "binary|structured",                                                          \
+          AT(relays[index].mode) },                                                                \
+        { "relay." name ".attribute_prefix",                                                       \
+          "TEXT",                                                                                  \
+          "before CloudEvents' attributes in headers; else the broker's usual one",                \
+          .type = OPTION_TEXT,                                                                     \
+          .most = RELAY_NAME_MAX,                                                                  \
+          AT(relays[index].attribute_prefix) },                                                    \
+        { "relay." name ".window", "N",        "messages that may wait for the broker's word",     \
+          .type = OPTION_COUNT,    .least = 1, .most = RELAY_WINDOW_MAX,                           \
+          AT(relays[index].window) },                                                              \
+        { "relay." name ".unacked_max", "N",        "messages from it that may wait for our log",  \
+          .type = OPTION_COUNT,         .least = 1, .most = RELAY_UNACKED_MAX,                     \
+          AT(relays[index].unacked_max) },                                                         \
+        { "relay." name ".declare", "",                                                            \
+          "make what is missing there: stream, topic, exchange, queue", .type = OPTION_SWITCH,     \
+          AT(relays[index].declares) },                                                            \
+        { "relay." name ".user",      "NAME",                                                      \
+          "also as USER@ in the URL", .type = OPTION_TEXT,                                         \
+          .most = RELAY_TEXT_MAX - 1, AT(relays[index].user) },                                    \
+        { "relay." name ".password_file", "FILE", "mode 0600; its first line",                     \
+          .type = OPTION_PATH, AT(relays[index].password_file) },                                  \
+        { "relay." name ".tls_ca", "FILE", "PEM; who may sign the broker's certificate",           \
+          .type = OPTION_PATH, AT(relays[index].tls_ca) },                                         \
+        { "relay." name ".tls_certificate", "FILE", "PEM; ours, where the broker asks for one",    \
+          .type = OPTION_PATH, AT(relays[index].tls_certificate) },                                \
+    {                                                                                              \
+        "relay." name ".tls_key", "FILE", "PEM; of that certificate", .type = OPTION_PATH,         \
+                                                                      AT(relays[index].tls_key)    \
+    }
+
+static const struct option relays[] = {
+    { "relay", "URL,…", "pass messages on to these brokers: nats://, kafka://, amqp://HOST[:PORT]",
+      .type = OPTION_TEXT, .has_flag = true, .most = OPTIONS_TEXT_MAX - 1, AT(relay) },
+    { "relay.modules", "DIR", "where the brokers' adapters are; else beside the program",
+      .type = OPTION_PATH, AT(relay_modules) },
+    RELAY("nats", RELAY_NATS),
+    { "relay.nats.token_file", "FILE", "mode 0600; its first line", .type = OPTION_PATH,
+      AT(relays[RELAY_NATS].token_file) },
+    { "relay.nats.credentials_file", "FILE", "of NATS, with a JWT and its key", .type = OPTION_PATH,
+      AT(relays[RELAY_NATS].credentials_file) },
+    RELAY("kafka", RELAY_KAFKA),
+    RELAY("rabbitmq", RELAY_RABBITMQ),
+};
+
 /* The HTTP server's own table, row by row; a limit is bytes, ms or a count by its unit. */
 static const struct option http[] = {
 #define X(name, value, unit, beyond)                                                               \
@@ -175,6 +256,7 @@ static const struct option http[] = {
 const struct option_group option_groups[] = {
     GROUP("Serving", serving),
     GROUP("Messages", outside),
+    GROUP("Relays to brokers", relays),
     GROUP("Log", logging),
     GROUP("Store and memory", keeping),
     GROUP("Orders", orders),

@@ -14,6 +14,7 @@
 #include "orderly/app/log.h"
 #include "orderly/base/buf.h"
 #include "orderly/infra/http/limits.h"
+#include "orderly/infra/relay/relay_options.h"
 #include "orderly/infra/render/cloud_event.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,6 +30,9 @@ struct options {
     char origins[OPTIONS_TEXT_MAX];
     char cloud_source[CLOUD_SOURCE_MAX + 1];
     char cloud_type_prefix[CLOUD_TYPE_PREFIX_MAX + 1];
+    char relay[OPTIONS_TEXT_MAX]; /* URLs of brokers; the list of relays.h */
+    char relay_modules[OPTIONS_PATH_MAX];
+    struct relay_options relays[RELAY_KINDS];
     char token_file[OPTIONS_PATH_MAX];
     char config[OPTIONS_PATH_MAX];
     bool demo;

@@ -1,0 +1,52 @@
+/* What an operator says of relays, one of each kind of broker. Texts; what they mean is checked by
+ * relays_create. */
+#ifndef ORDERLY_INFRA_RELAY_OPTIONS_H
+#define ORDERLY_INFRA_RELAY_OPTIONS_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#define RELAY_TEXT_MAX 1024
+#define RELAY_NAME_MAX 64
+#define RELAY_PATH_MAX 4096
+
+/* name, first scheme, scheme with TLS. The name is that of the subscription and of the adapter. */
+#define RELAY_KIND_MAP(X)                                                                          \
+    X(NATS, "nats", "nats", "tls")                                                                 \
+    X(KAFKA, "kafka", "kafka", "kafka+tls")                                                        \
+    X(RABBITMQ, "rabbitmq", "amqp", "amqps")
+enum relay_kind {
+#define X(name, text, scheme, tls) RELAY_##name,
+    RELAY_KIND_MAP(X)
+#undef X
+        RELAY_KINDS
+};
+
+/* In the order of the option's choices. */
+enum relay_encoding { RELAY_ENCODING_JSON, RELAY_ENCODING_CLOUDEVENTS };
+/* Of CloudEvents: attributes beside the payload, or all in one JSON object. */
+enum relay_mode { RELAY_MODE_BINARY, RELAY_MODE_STRUCTURED };
+
+#define RELAY_WINDOW_DEFAULT 4096
+#define RELAY_WINDOW_MAX 65536
+#define RELAY_UNACKED_DEFAULT 256
+#define RELAY_UNACKED_MAX 4096
+
+struct relay_options {
+    char url[RELAY_TEXT_MAX]; /* "": no relay of this kind */
+    char channel[RELAY_NAME_MAX + 1];
+    char group[RELAY_NAME_MAX + 1]; /* "": orderly, or orderly-CONTEXTS */
+    char topics[RELAY_TEXT_MAX];
+    bool listens;
+    enum relay_encoding encoding;
+    enum relay_mode mode;
+    char attribute_prefix[RELAY_NAME_MAX + 1];
+    uint32_t window, unacked_max;
+    bool declares;
+    char user[RELAY_TEXT_MAX];
+    char password_file[RELAY_PATH_MAX], token_file[RELAY_PATH_MAX];
+    char credentials_file[RELAY_PATH_MAX];
+    char tls_ca[RELAY_PATH_MAX], tls_certificate[RELAY_PATH_MAX], tls_key[RELAY_PATH_MAX];
+};
+
+extern const struct relay_options relay_options_default;
+#endif

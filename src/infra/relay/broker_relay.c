@@ -1,0 +1,251 @@
+/* The loop's side of a relay. */
+#include "orderly/infra/relay/broker_relay.h"
+#include "orderly/base/mem.h"
+#include "relay_private.h"
+#include <errno.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static struct broker_relay *relay_of_port(struct relay *port)
+{
+    return container_of(port, struct broker_relay, port);
+}
+
+static void wake(struct broker_relay *r)
+{
+    const uint64_t one = 1;
+    ssize_t n;
+
+    do {
+        n = write(r->wake_fd, &one, sizeof(one));
+    } while (n < 0 && errno == EINTR);
+    ENSURE(n == (ssize_t)sizeof(one) || errno == EAGAIN); /* full: it can be read anyway */
+}
+
+/* ---- out ------------------------------------------------------------------------------------- */
+
+static void on_delivery(struct relay *port, struct delivery *d)
+{
+    struct broker_relay *r = relay_of_port(port);
+    struct relay_item *item;
+    bool was_empty;
+
+    if (list_is_empty(&r->free)) { /* the window, and lanes that are read back beside it */
+        delivery_unavailable(d);
+        return;
+    }
+    item = container_of(list_pop_front(&r->free), struct relay_item, letter.link);
+    item->delivery = d;
+    item->message = d->message;
+    uv_mutex_lock(&r->lock);
+    was_empty = list_is_empty(&r->handed);
+    list_push_back(&r->handed, &item->letter.link);
+    uv_mutex_unlock(&r->lock);
+    if (was_empty)
+        wake(r);
+}
+
+static void end_item(struct broker_relay *r, struct relay_item *item)
+{
+    struct delivery *d = item->delivery;
+    struct failure failure = { .code = FAILURE_CODE_REFUSED_BY_BROKER };
+
+    item->delivery = NULL;
+    item->message = NULL;
+    list_push_back(&r->free, &item->letter.link);
+    switch (item->outcome) {
+    case RELAY_ACKED:
+        delivery_done(d);
+        break;
+    case RELAY_UNAVAILABLE:
+        delivery_unavailable(d);
+        break;
+    case RELAY_REFUSED:
+        failure.detail = str_of(item->why);
+        delivery_failed(d, &failure);
+        mem_free(item->why);
+        item->why = NULL;
+        break;
+    }
+}
+
+/* ---- what people are told -------------------------------------------------------------------- */
+
+static void say(struct broker_relay *r, enum log_level level, const char *event, const char *why)
+{
+    const struct log_field fields[] = {
+        { "relay", subscription_name(r->config.id) },
+        { "broker", r->config.broker.address },
+        { "why", str_of(why) },
+    };
+
+    log_write(r->config.log, level, event, fields, ARRAY_LEN(fields) - (why[0] == 0));
+}
+
+/* Connecting, losing and what else keeps a relay from getting on, once for each reason. */
+static void take_status(struct broker_relay *r)
+{
+    struct relay *port = &r->port;
+    struct relay_status status;
+    bool is_news;
+
+    uv_mutex_lock(&r->lock);
+    status = r->status;
+    uv_mutex_unlock(&r->lock);
+    is_news = strcmp(status.why, port->why) != 0;
+    if (status.is_connected && !port->is_connected)
+        say(r, LOG_INFO, "relay_connected", "");
+    else if (!status.is_connected && port->is_connected && !r->is_closing)
+        say(r, LOG_WARN, "relay_lost", status.why);
+    else if (!status.is_connected && is_news && status.why[0])
+        say(r, LOG_WARN, "relay_unreachable", status.why);
+    else if (status.is_connected && is_news && status.why[0])
+        say(r, LOG_WARN, "relay_stuck", status.why);
+    else if (status.is_connected && is_news)
+        say(r, LOG_INFO, "relay_goes_on", "");
+    port->counts = status.counts;
+    port->is_connected = status.is_connected;
+    memcpy(port->why, status.why, sizeof(port->why));
+}
+
+/* ---- letters --------------------------------------------------------------------------------- */
+
+static void on_mailbox_closed(struct mailbox *m)
+{
+    struct broker_relay *r = container_of(m, struct broker_relay, mailbox);
+
+    r->on_closed(r->closed_ctx); /* last: it may destroy the relay */
+}
+
+static void take_letter(struct broker_relay *r, struct relay_letter *letter)
+{
+    switch (letter->kind) {
+    case RELAY_LETTER_ITEM:
+        end_item(r, container_of(letter, struct relay_item, letter));
+        break;
+    case RELAY_LETTER_STATUS:
+        uv_mutex_lock(&r->lock);
+        r->is_status_posted = false;
+        uv_mutex_unlock(&r->lock);
+        break;
+    case RELAY_LETTER_ENDED:
+        ENSURE(uv_thread_join(&r->thread) == 0);
+        r->has_thread = false;
+        mailbox_close(&r->mailbox, on_mailbox_closed);
+        break;
+    }
+}
+
+static void on_letters(struct mailbox *m, struct list *letters)
+{
+    struct broker_relay *r = container_of(m, struct broker_relay, mailbox);
+
+    take_status(r);
+    while (!list_is_empty(letters))
+        take_letter(r, container_of(list_pop_front(letters), struct relay_letter, link));
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static void make_items(struct broker_relay *r)
+{
+    unsigned n = r->config.broker.window;
+
+    r->items = mem_zalloc(n * sizeof(*r->items));
+    list_init(&r->free);
+    for (unsigned i = 0; i < n; i++) {
+        r->items[i].letter.kind = RELAY_LETTER_ITEM;
+        r->items[i].index = i;
+        list_push_back(&r->free, &r->items[i].letter.link);
+    }
+}
+
+struct broker_relay *broker_relay_create(const struct broker_relay_config *config, char *why)
+{
+    struct broker_relay *r = mem_zalloc(sizeof(*r));
+
+    REQUIRE(config->broker.window >= 1 && config->broker.window <= RELAY_WINDOW_MAX);
+    REQUIRE(config->broker.unacked_max >= 1 && config->broker.unacked_max <= RELAY_UNACKED_MAX);
+    r->config = *config;
+    r->host = relay_host;
+    r->broker = config->module->create(&r->config.broker, &r->host, why);
+    if (!r->broker) {
+        mem_free(r);
+        return NULL;
+    }
+    r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    ENSURE(r->wake_fd >= 0);
+    ENSURE(uv_mutex_init(&r->lock) == 0);
+    mailbox_init(&r->mailbox, config->loop, on_letters);
+    list_init(&r->handed);
+    list_init(&r->todo);
+    list_init(&r->unacked);
+    make_items(r);
+    r->status_letter.kind = RELAY_LETTER_STATUS;
+    r->ended_letter.kind = RELAY_LETTER_ENDED;
+    relay_render_init(&r->render, config);
+    r->port.id = config->id;
+    r->port.window = config->broker.window;
+    r->port.handle = on_delivery;
+    memcpy(r->port.topics, config->topics, sizeof(r->port.topics));
+    app_add_relay(config->app, &r->port);
+    return r;
+}
+
+void broker_relay_start(struct broker_relay *r)
+{
+    REQUIRE(!r->has_thread);
+    ENSURE(uv_thread_create(&r->thread, relay_thread_run, r) == 0);
+    r->has_thread = true;
+}
+
+/* Never started: nobody has taken what was handed over. */
+static void give_back_handed(struct broker_relay *r)
+{
+    while (!list_is_empty(&r->handed)) {
+        struct relay_item *item =
+            container_of(list_pop_front(&r->handed), struct relay_item, letter.link);
+
+        item->outcome = RELAY_UNAVAILABLE;
+        end_item(r, item);
+    }
+}
+
+void broker_relay_drain(struct broker_relay *r)
+{
+    if (!r->has_thread) {
+        give_back_handed(r);
+        return;
+    }
+    uv_mutex_lock(&r->lock);
+    r->asked_to_drain = true;
+    uv_mutex_unlock(&r->lock);
+    wake(r);
+}
+
+void broker_relay_close(struct broker_relay *r, void (*on_closed)(void *ctx), void *ctx)
+{
+    REQUIRE(!r->is_closing);
+    r->is_closing = true;
+    r->on_closed = on_closed;
+    r->closed_ctx = ctx;
+    uv_mutex_lock(&r->lock);
+    r->asked_to_drain = r->asked_to_end = true;
+    uv_mutex_unlock(&r->lock);
+    if (r->has_thread)
+        wake(r);
+    else
+        mailbox_close(&r->mailbox, on_mailbox_closed);
+}
+
+void broker_relay_destroy(struct broker_relay *r)
+{
+    REQUIRE(!r->has_thread);
+    relay_render_deinit(&r->render);
+    r->broker->ops->destroy(r->broker);
+    uv_mutex_destroy(&r->lock);
+    (void)close(r->wake_fd);
+    mem_free(r->items);
+    mem_free(r);
+}

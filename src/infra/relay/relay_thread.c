@@ -1,0 +1,375 @@
+/* The relay's own thread. One turn: take what was handed over, publish, let the adapter work until
+ * something comes, look at the clock. Between connections it waits for the next try. */
+#include "orderly/base/mem.h"
+#include "relay_private.h"
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* Messages that one turn publishes, before the broker's answers are heard. */
+#define PUBLISH_MAX 256
+/* How long a turn waits where nothing has to be done: the clock is looked at this often. */
+#define IDLE_MS 1000
+/* While the client has no room. */
+#define BUSY_MS 10
+/* A connection that held this long was a good one: the next try after it comes soon. */
+#define STEADY_MS 5000
+
+static int64_t now_ms(void)
+{
+    return (int64_t)(uv_hrtime() / 1000000);
+}
+
+static struct broker_relay *relay_of(struct broker_host *host)
+{
+    return container_of(host, struct broker_relay, host);
+}
+
+static struct relay_item *item_of(struct list *link)
+{
+    return container_of(link, struct relay_item, letter.link);
+}
+
+/* ---- what the loop is told ------------------------------------------------------------------- */
+
+static void post(struct broker_relay *r, struct relay_letter *letter)
+{
+    mailbox_post(&r->mailbox, &letter->link);
+}
+
+static void say_why(struct broker_relay *r, const char *why)
+{
+    char line[RELAY_WHY_MAX];
+
+    (void)snprintf(line, sizeof(line), "%s", why);
+    if (strcmp(line, r->now.why) == 0)
+        return;
+    memcpy(r->now.why, line, sizeof(line));
+    r->has_changed = true;
+}
+
+/* The counts go with it whenever something else goes; a change goes by itself. */
+static void publish_status(struct broker_relay *r)
+{
+    bool post_it;
+
+    uv_mutex_lock(&r->lock);
+    r->status = r->now;
+    post_it = r->has_changed && !r->is_status_posted;
+    r->is_status_posted |= post_it;
+    uv_mutex_unlock(&r->lock);
+    r->has_changed = false;
+    if (post_it)
+        post(r, &r->status_letter);
+}
+
+/* Whoever hears of the item finds it counted. */
+static void give_back(struct broker_relay *r, struct relay_item *item, enum relay_outcome outcome)
+{
+    item->outcome = outcome;
+    item->is_unacked = false;
+    item->turn++;
+    uv_mutex_lock(&r->lock);
+    r->status.counts = r->now.counts;
+    uv_mutex_unlock(&r->lock);
+    post(r, &item->letter);
+}
+
+/* ---- what the adapter tells ------------------------------------------------------------------ */
+
+/* NULL: of an earlier connection, or of none at all. */
+static struct relay_item *find_unacked(struct broker_relay *r, uint64_t tag)
+{
+    uint32_t index = (uint32_t)tag;
+    struct relay_item *item;
+
+    if (index >= r->config.broker.window)
+        return NULL;
+    item = &r->items[index];
+    return item->is_unacked && item->turn == (uint32_t)(tag >> 32) ? item : NULL;
+}
+
+static struct relay_item *take_unacked(struct broker_relay *r, uint64_t tag)
+{
+    struct relay_item *item = find_unacked(r, tag);
+
+    if (item) {
+        list_remove(&item->letter.link);
+        item->is_unacked = false;
+    }
+    return item;
+}
+
+static void on_acked(struct broker_host *host, uint64_t tag)
+{
+    struct broker_relay *r = relay_of(host);
+    struct relay_item *item = take_unacked(r, tag);
+
+    if (!item)
+        return;
+    r->now.counts.acked++;
+    r->acked_since_connect = true;
+    r->pause_ms = 0;
+    r->paused_until_ms = 0;
+    if (r->now.why[0])
+        say_why(r, "");
+    give_back(r, item, RELAY_ACKED);
+}
+
+static void on_unrouted(struct broker_host *host, uint64_t tag)
+{
+    struct broker_relay *r = relay_of(host);
+
+    if (find_unacked(r, tag))
+        r->now.counts.unrouted++;
+}
+
+static void refuse(struct broker_relay *r, struct relay_item *item, struct str why)
+{
+    if (why.n > BUS_ERROR_DETAIL_MAX)
+        why.n = BUS_ERROR_DETAIL_MAX;
+    item->why = mem_alloc(why.n + 1);
+    memcpy(item->why, why.p, why.n);
+    item->why[why.n] = 0;
+    r->now.counts.refused++;
+    give_back(r, item, RELAY_REFUSED);
+}
+
+static void on_refused(struct broker_host *host, uint64_t tag, struct str why)
+{
+    struct broker_relay *r = relay_of(host);
+    struct relay_item *item = take_unacked(r, tag);
+
+    if (item)
+        refuse(r, item, why);
+}
+
+/* All of them wait then: where one is not taken, the next will hardly be. */
+static void on_again(struct broker_host *host, uint64_t tag, struct str why)
+{
+    struct broker_relay *r = relay_of(host);
+    struct relay_item *item = take_unacked(r, tag);
+    char line[RELAY_WHY_MAX];
+
+    if (!item)
+        return;
+    item->turn++;
+    list_push_front(&r->todo, &item->letter.link);
+    r->now.counts.again++;
+    (void)snprintf(line, sizeof(line), "not taken: " STR_FMT, STR_ARG(why));
+    say_why(r, line);
+    if (r->paused_until_ms > now_ms())
+        return;
+    r->pause_ms = r->pause_ms ? 2 * r->pause_ms : RELAY_RETRY_MS;
+    if (r->pause_ms > RELAY_RETRY_MS_MAX)
+        r->pause_ms = RELAY_RETRY_MS_MAX;
+    r->paused_until_ms = now_ms() + r->pause_ms;
+}
+
+static void on_received(struct broker_host *host, const struct broker_delivery *d)
+{
+    (void)host;
+    (void)d;
+    UNREACHABLE("this relay listens to nothing");
+}
+
+/* ---- connections ----------------------------------------------------------------------------- */
+
+static void try_later(struct broker_relay *r)
+{
+    bool was_steady =
+        r->acked_since_connect || (r->connected_ms && now_ms() - r->connected_ms >= STEADY_MS);
+
+    r->retry_ms = was_steady || !r->retry_ms ? RELAY_RETRY_MS : 2 * r->retry_ms;
+    if (r->retry_ms > RELAY_RETRY_MS_MAX)
+        r->retry_ms = RELAY_RETRY_MS_MAX;
+    r->retry_at_ms = now_ms() + r->retry_ms;
+    r->connected_ms = 0;
+    r->acked_since_connect = false;
+}
+
+/* What was published and not acknowledged is published again, before what was not yet. */
+static void take_back_unacked(struct broker_relay *r)
+{
+    list_for_each(link, &r->unacked)
+    {
+        item_of(link)->is_unacked = false;
+        item_of(link)->turn++;
+    }
+    list_append_all(&r->unacked, &r->todo);
+    list_append_all(&r->todo, &r->unacked);
+}
+
+static void lose(struct broker_relay *r, const char *why)
+{
+    char line[RELAY_WHY_MAX];
+
+    (void)snprintf(line, sizeof(line), "%s", why); /* why may be the broker's own */
+    r->broker->ops->disconnect(r->broker);
+    r->is_connected = r->now.is_connected = false;
+    r->now.counts.losses++;
+    r->has_changed = true;
+    say_why(r, line);
+    take_back_unacked(r);
+    try_later(r);
+}
+
+static void connect_now(struct broker_relay *r)
+{
+    if (r->broker->ops->connect(r->broker, RELAY_CONNECT_TIMEOUT_MS) != BROKER_OK) {
+        say_why(r, r->broker->why);
+        try_later(r);
+        return;
+    }
+    r->is_connected = r->now.is_connected = true;
+    r->now.counts.connects++;
+    r->now.why[0] = 0;
+    r->has_changed = true;
+    r->connected_ms = now_ms();
+    r->paused_until_ms = r->pause_ms = 0;
+}
+
+/* ---- turns ----------------------------------------------------------------------------------- */
+
+static void take(struct broker_relay *r)
+{
+    uint64_t rings;
+
+    (void)!read(r->wake_fd, &rings, sizeof(rings)); /* before what it announced is taken */
+    uv_mutex_lock(&r->lock);
+    list_append_all(&r->todo, &r->handed);
+    if (r->asked_to_drain && !r->is_draining) {
+        r->is_draining = true;
+        r->drain_ends_ms = now_ms() + RELAY_DRAIN_MS;
+    }
+    r->is_ending = r->asked_to_end;
+    uv_mutex_unlock(&r->lock);
+}
+
+/* Back to the bus what is not published; what is, is waited for, but not for long. */
+static void drain(struct broker_relay *r)
+{
+    if (r->is_ending || !r->is_connected || now_ms() >= r->drain_ends_ms)
+        take_back_unacked(r);
+    while (!list_is_empty(&r->todo))
+        give_back(r, item_of(list_pop_front(&r->todo)), RELAY_UNAVAILABLE);
+}
+
+static enum broker_result publish_one(struct broker_relay *r, struct relay_item *item)
+{
+    struct broker_message m;
+    enum broker_result result;
+
+    relay_render_message(&r->render, item->message, &m);
+    m.tag = (uint64_t)item->turn << 32 | item->index;
+    /* Known before it is told of. */
+    item->is_unacked = true;
+    item->published_ms = now_ms();
+    list_push_back(&r->unacked, &item->letter.link);
+    result = r->broker->ops->publish(r->broker, &m);
+    if (result == BROKER_OK) {
+        r->now.counts.published++;
+    } else if (find_unacked(r, m.tag)) {
+        list_remove(&item->letter.link);
+        item->is_unacked = false;
+        if (result == BROKER_REFUSED)
+            refuse(r, item, str_of(r->broker->why));
+        else
+            list_push_front(&r->todo, &item->letter.link);
+    }
+    return result;
+}
+
+/* *wait_ms: how long the adapter may wait afterwards. */
+static enum broker_result publish(struct broker_relay *r, int *wait_ms)
+{
+    int64_t pause_ms = r->paused_until_ms - now_ms();
+
+    *wait_ms = IDLE_MS;
+    if (pause_ms > 0) {
+        *wait_ms = pause_ms < IDLE_MS ? (int)pause_ms : IDLE_MS;
+        return BROKER_OK;
+    }
+    for (unsigned n = 0; n < PUBLISH_MAX && !list_is_empty(&r->todo); n++) {
+        enum broker_result result = publish_one(r, item_of(list_pop_front(&r->todo)));
+
+        if (result == BROKER_LOST)
+            return BROKER_LOST;
+        if (result == BROKER_BUSY) {
+            *wait_ms = BUSY_MS;
+            return BROKER_OK;
+        }
+    }
+    if (!list_is_empty(&r->todo))
+        *wait_ms = 0;
+    return BROKER_OK;
+}
+
+/* A broker that keeps the connection and says nothing, or has forgotten what it was given. */
+static bool is_silent(const struct broker_relay *r)
+{
+    return !list_is_empty(&r->unacked) &&
+           now_ms() - item_of(r->unacked.next)->published_ms >= RELAY_ACK_TIMEOUT_MS;
+}
+
+static void serve(struct broker_relay *r)
+{
+    int wait_ms;
+
+    if (publish(r, &wait_ms) != BROKER_OK ||
+        r->broker->ops->serve(r->broker, r->wake_fd, wait_ms) != BROKER_OK) {
+        lose(r, r->broker->why);
+        return;
+    }
+    if (is_silent(r))
+        lose(r, "no acknowledgement for 30 s");
+}
+
+static void wait_for_try(struct broker_relay *r)
+{
+    struct pollfd wake = { .fd = r->wake_fd, .events = POLLIN };
+    int64_t left_ms = r->retry_at_ms - now_ms();
+
+    if (r->is_draining)
+        left_ms = IDLE_MS; /* only the end is waited for */
+    if (left_ms > 0)
+        (void)poll(&wake, 1, (int)left_ms);
+}
+
+static void turn(struct broker_relay *r)
+{
+    take(r);
+    if (r->is_draining || r->is_ending)
+        drain(r);
+    if (r->is_ending)
+        return;
+    if (r->is_connected)
+        serve(r);
+    else if (r->is_draining || now_ms() < r->retry_at_ms)
+        wait_for_try(r);
+    else
+        connect_now(r);
+    publish_status(r);
+}
+
+void relay_thread_run(void *relay)
+{
+    struct broker_relay *r = relay;
+
+    while (!r->is_ending)
+        turn(r);
+    if (r->is_connected)
+        r->broker->ops->disconnect(r->broker);
+    r->is_connected = r->now.is_connected = false;
+    relay_render_deinit(&r->render);
+    publish_status(r);
+    post(r, &r->ended_letter);
+}
+
+const struct broker_host relay_host = {
+    .acked = on_acked,
+    .unrouted = on_unrouted,
+    .refused = on_refused,
+    .again = on_again,
+    .received = on_received,
+};

@@ -1,0 +1,656 @@
+/* A relay with a broker that does as it is told: the real bus, log and loop, memory as the store, and
+ * an adapter in the test's hands. Waiting is for something to happen, with a deadline of a minute. */
+#include "orderly/base/mem.h"
+#include "orderly/infra/loop/random_sodium.h"
+#include "orderly/infra/loop/scheduler_uv.h"
+#include "orderly/infra/relay/broker_relay.h"
+#include "orderly/infra/store/memory.h"
+#include "orderly/infra/store/store_thread.h"
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#define WAIT_MS 60000
+#define WINDOW 8
+#define SEEN_MAX 4096
+
+/* What the broker was given, and how it answers; everything under the lock. */
+struct scripted_broker {
+    struct broker broker;
+    struct broker_host *host;
+    uv_mutex_t lock;
+    bool is_away;      /* connect fails; a connection that there is, is lost */
+    bool is_silent;    /* publishes are not answered */
+    bool is_full;      /* publish says busy */
+    unsigned again;    /* so many are not taken */
+    const char *never; /* this topic is refused; NULL: none is */
+    /* What it has, in the order in which it took it. */
+    struct {
+        char key[64], topic[64], id[64];
+        uint64_t position;
+    } seen[SEEN_MAX];
+    unsigned n_seen, n_published, n_connects, n_disconnects;
+    unsigned most_unanswered;
+    /* Its thread only. */
+    struct {
+        uint64_t tag;
+        unsigned seen; /* index; what is not taken has none */
+        enum { ANSWER_ACK, ANSWER_AGAIN } how;
+    } waiting[RELAY_WINDOW_MAX];
+    unsigned n_waiting;
+};
+
+static struct scripted_broker *the_broker;
+
+static struct scripted_broker *scripted(struct broker *b)
+{
+    return container_of(b, struct scripted_broker, broker);
+}
+
+static void broker_destroy(struct broker *b)
+{
+    (void)b;
+}
+
+static enum broker_result broker_connect(struct broker *b, int timeout_ms)
+{
+    struct scripted_broker *s = scripted(b);
+    bool is_away;
+
+    (void)timeout_ms;
+    uv_mutex_lock(&s->lock);
+    is_away = s->is_away;
+    s->n_connects += !is_away;
+    uv_mutex_unlock(&s->lock);
+    if (is_away)
+        (void)snprintf(b->why, sizeof(b->why), "connection refused");
+    return is_away ? BROKER_LOST : BROKER_OK;
+}
+
+static void copy(char out[64], struct str text)
+{
+    (void)snprintf(out, 64, STR_FMT, STR_ARG(text));
+}
+
+static uint64_t position_of(struct str body)
+{
+    const char *at = memmem(body.p, body.n, "\"position\":", 11);
+
+    return at ? strtoull(at + 11, NULL, 10) : 0;
+}
+
+static enum broker_result broker_publish(struct broker *b, const struct broker_message *m)
+{
+    struct scripted_broker *s = scripted(b);
+    enum broker_result result = BROKER_OK;
+
+    uv_mutex_lock(&s->lock);
+    if (s->is_away) {
+        (void)snprintf(b->why, sizeof(b->why), "connection reset");
+        result = BROKER_LOST;
+    } else if (s->is_full) {
+        result = BROKER_BUSY;
+    } else if (s->never && str_eq(m->topic, str_of(s->never))) {
+        (void)snprintf(b->why, sizeof(b->why), "too large");
+        result = BROKER_REFUSED;
+    } else {
+        unsigned i = s->n_waiting++;
+
+        s->waiting[i].tag = m->tag;
+        s->waiting[i].how = s->again ? ANSWER_AGAIN : ANSWER_ACK;
+        s->n_published++;
+        if (s->again) {
+            s->again--;
+        } else {
+            assert_true(s->n_seen < SEEN_MAX);
+            copy(s->seen[s->n_seen].key, m->key);
+            copy(s->seen[s->n_seen].topic, m->topic);
+            copy(s->seen[s->n_seen].id, m->id);
+            s->seen[s->n_seen++].position = position_of(m->body);
+        }
+        if (s->n_waiting > s->most_unanswered)
+            s->most_unanswered = s->n_waiting;
+    }
+    uv_mutex_unlock(&s->lock);
+    return result;
+}
+
+static enum broker_result broker_ack(struct broker *b, uint64_t handle)
+{
+    (void)b;
+    (void)handle;
+    return BROKER_OK;
+}
+
+static enum broker_result broker_serve(struct broker *b, int wake_fd, int wait_ms)
+{
+    struct scripted_broker *s = scripted(b);
+    struct pollfd wake = { .fd = wake_fd, .events = POLLIN };
+    unsigned n = 0;
+
+    uv_mutex_lock(&s->lock);
+    if (s->is_away) {
+        uv_mutex_unlock(&s->lock);
+        (void)snprintf(b->why, sizeof(b->why), "connection reset");
+        return BROKER_LOST;
+    }
+    if (!s->is_silent)
+        n = s->n_waiting;
+    uv_mutex_unlock(&s->lock);
+    for (unsigned i = 0; i < n; i++) {
+        if (s->waiting[i].how == ANSWER_ACK)
+            s->host->acked(s->host, s->waiting[i].tag);
+        else
+            s->host->again(s->host, s->waiting[i].tag, STR("no room"));
+    }
+    if (n) {
+        s->n_waiting = 0;
+        return BROKER_OK;
+    }
+    (void)poll(&wake, 1, wait_ms < 5 ? wait_ms : 5); /* the script is looked at again soon */
+    return BROKER_OK;
+}
+
+static void broker_stop_receiving(struct broker *b)
+{
+    (void)b;
+}
+
+static void broker_disconnect(struct broker *b)
+{
+    struct scripted_broker *s = scripted(b);
+
+    s->n_waiting = 0;
+    uv_mutex_lock(&s->lock);
+    s->n_disconnects++;
+    uv_mutex_unlock(&s->lock);
+}
+
+static struct broker *broker_make(const struct broker_config *config, struct broker_host *host,
+                                  char *why)
+{
+    static const struct broker_ops ops = {
+        broker_destroy, broker_connect,        broker_publish,    broker_ack,
+        broker_serve,   broker_stop_receiving, broker_disconnect,
+    };
+
+    (void)config;
+    (void)why;
+    the_broker->broker.ops = &ops;
+    the_broker->host = host;
+    return &the_broker->broker;
+}
+
+static const struct broker_module scripted_module = {
+    .abi = BROKER_ABI,
+    .name = "nats",
+    .schemes = "nats",
+    .library = "none",
+    .attribute_prefix = "ce-",
+    .create = broker_make,
+};
+
+/* ---- the server around it -------------------------------------------------------------------- */
+
+struct world {
+    uv_loop_t loop;
+    uv_timer_t ticks;
+    struct scheduler_uv scheduler;
+    struct random_sodium random;
+    struct engine *engine;
+    struct store_thread *store;
+    struct app *app;
+    struct log log;
+    struct broker_relay *relay;
+    bool topics[EVENT_TYPE_COUNT];
+    struct arena arena;
+    bool is_ready, is_answered, is_drained, is_relay_closed;
+    uint64_t deadline_ms;
+    bool (*reached)(struct world *w);
+    unsigned wanted;
+    char lines[4096]; /* names of log lines */
+};
+
+static void quiet(struct log *l, enum log_level level, const char *event,
+                  const struct log_field *fields, unsigned n_fields)
+{
+    struct world *w = container_of(l, struct world, log);
+    size_t n = strlen(w->lines);
+
+    (void)level;
+    (void)fields;
+    (void)n_fields;
+    (void)snprintf(w->lines + n, sizeof(w->lines) - n, "%s ", event);
+}
+
+static void on_tick(uv_timer_t *t)
+{
+    struct world *w = t->data;
+
+    if (w->reached && w->reached(w)) {
+        uv_stop(&w->loop);
+    } else if (uv_hrtime() / 1000000 > w->deadline_ms) {
+        (void)fprintf(stderr, "not within a minute; log: %s\n", w->lines);
+        uv_stop(&w->loop);
+    }
+}
+
+static void run_until(struct world *w, bool (*reached)(struct world *w))
+{
+    w->reached = reached;
+    w->deadline_ms = uv_hrtime() / 1000000 + WAIT_MS;
+    assert_int_equal(uv_timer_start(&w->ticks, on_tick, 0, 1), 0);
+    (void)uv_run(&w->loop, UV_RUN_DEFAULT);
+    w->reached = NULL;
+    assert_true(reached(w));
+}
+
+static void on_ready(void *ctx, enum err status)
+{
+    struct world *w = ctx;
+
+    assert_int_equal(status, ERR_OK);
+    w->is_ready = true;
+}
+static bool is_ready(struct world *w)
+{
+    return w->is_ready;
+}
+static bool is_answered(struct world *w)
+{
+    return w->is_answered;
+}
+static bool is_drained(struct world *w)
+{
+    return w->is_drained;
+}
+static bool is_relay_closed(struct world *w)
+{
+    return w->is_relay_closed;
+}
+static void on_drained(void *ctx)
+{
+    ((struct world *)ctx)->is_drained = true;
+}
+static void on_relay_closed(void *ctx)
+{
+    ((struct world *)ctx)->is_relay_closed = true;
+}
+static void on_fatal(void *ctx, enum err why)
+{
+    (void)ctx;
+    (void)why;
+    fail();
+}
+static void on_store_closed(void *ctx)
+{
+    struct world *w = ctx;
+
+    scheduler_uv_close(&w->scheduler, NULL);
+    uv_close((uv_handle_t *)&w->ticks, NULL);
+}
+
+static void build(struct world *w)
+{
+    struct app_config config = app_config_default;
+    struct broker_relay_config relay = {
+        .id = SUBSCRIPTION_NATS,
+        .module = &scripted_module,
+        .broker = { .address = STR("broker:1"), .window = WINDOW, .unacked_max = 1 },
+        .topics = w->topics,
+        .cloud = { STR("/orderly"), STR_NONE },
+        .log = &w->log,
+        .loop = &w->loop,
+    };
+    char why[BROKER_WHY_MAX];
+
+    config.audit = false;
+    config.simulators = simulators_default;
+    w->store = store_thread_create(&w->loop, w->engine, on_fatal, w);
+    w->app = app_create(&config, &w->scheduler.port, store_thread_port(w->store), &w->random.port,
+                        &w->log);
+    for (unsigned t = 0; t < EVENT_TYPE_COUNT; t++)
+        w->topics[t] = event_infos[t].topic.n > 0;
+    relay.app = w->app;
+    w->relay = broker_relay_create(&relay, why);
+    assert_non_null(w->relay);
+    w->is_ready = false;
+    app_start(w->app, on_ready, w);
+    run_until(w, is_ready);
+    broker_relay_start(w->relay);
+}
+
+static int setup(void **state)
+{
+    struct world *w = mem_zalloc(sizeof(*w));
+
+    the_broker = mem_zalloc(sizeof(*the_broker));
+    assert_int_equal(uv_mutex_init(&the_broker->lock), 0);
+    w->log = (struct log){ quiet, LOG_DEBUG };
+    arena_init(&w->arena, NULL, 0);
+    assert_int_equal(uv_loop_init(&w->loop), 0);
+    assert_int_equal(uv_timer_init(&w->loop, &w->ticks), 0);
+    w->ticks.data = w;
+    assert_int_equal(random_sodium_init(&w->random), ERR_OK);
+    scheduler_uv_init(&w->scheduler, &w->loop);
+    w->engine = memory_engine_create(100000);
+    build(w);
+    *state = w;
+    return 0;
+}
+
+/* Drains and closes as the server does. */
+static void close_world(struct world *w)
+{
+    broker_relay_drain(w->relay);
+    app_drain(w->app, on_drained, w);
+    run_until(w, is_drained);
+    broker_relay_close(w->relay, on_relay_closed, w);
+    run_until(w, is_relay_closed);
+    store_thread_close(w->store, on_store_closed, w);
+    assert_int_equal(uv_run(&w->loop, UV_RUN_DEFAULT), 0);
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+
+    close_world(w);
+    assert_int_equal(uv_loop_close(&w->loop), 0);
+    app_destroy(w->app);
+    broker_relay_destroy(w->relay);
+    memory_engine_destroy(w->engine);
+    random_sodium_deinit(&w->random);
+    arena_deinit(&w->arena);
+    uv_mutex_destroy(&the_broker->lock);
+    mem_free(the_broker);
+    mem_free(w);
+    return 0;
+}
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+/* Carts make messages without anybody's help: cart.created, then cart.item_added for each item. */
+struct step {
+    union {
+        struct command command;
+        struct create_cart create;
+        struct change_cart change;
+    } u;
+    struct world *world;
+    struct cart_id cart_id;
+};
+
+static void render_status(struct command *c, const struct reply *r)
+{
+    struct step *step = container_of(c, struct step, u.command);
+
+    c->answer.status = reply_status(r->code);
+    if (r->cart)
+        step->cart_id = r->cart->id;
+}
+
+static void on_answer(struct command *c)
+{
+    container_of(c, struct step, u.command)->world->is_answered = true;
+}
+
+static void begin(struct world *w, struct step *step)
+{
+    *step = (struct step){ .world = w };
+    step->u.command = (struct command){
+        .app = w->app, .arena = &w->arena, .render = render_status, .done = on_answer
+    };
+    w->is_answered = false;
+}
+
+static void end(struct world *w, const struct step *step, int status)
+{
+    run_until(w, is_answered);
+    assert_int_equal(step->u.command.answer.status, status);
+    arena_reset(&w->arena);
+}
+
+static struct cart_id a_cart(struct world *w)
+{
+    struct step step;
+
+    begin(w, &step);
+    assert_true(text_id_parse(STR("me"), &step.u.create.customer_id.t));
+    create_cart_start(&step.u.create);
+    end(w, &step, 201);
+    return step.cart_id;
+}
+
+static void an_item(struct world *w, struct cart_id cart, unsigned i)
+{
+    struct step step;
+    char sku[32];
+
+    begin(w, &step);
+    (void)snprintf(sku, sizeof(sku), "SKU-%u", i);
+    step.u.change.cart_id = cart;
+    step.u.change.change = CART_ADD;
+    assert_true(sku_parse(str_of(sku), &step.u.change.sku));
+    step.u.change.quantity = 1;
+    change_cart_start(&step.u.change);
+    end(w, &step, 200);
+}
+
+/* n messages: carts of four each, taking turns. */
+static void some_messages(struct world *w, unsigned n)
+{
+    struct cart_id carts[8];
+
+    for (unsigned i = 0; i < n; i++) {
+        if (i % 32 < 8)
+            carts[i % 8] = a_cart(w);
+        else
+            an_item(w, carts[i % 8], i);
+    }
+    w->wanted += n;
+}
+
+static bool is_all_passed(struct world *w)
+{
+    return subscription_lag(app_relay(w->app, SUBSCRIPTION_NATS)->subscription) == 0;
+}
+
+#define SCRIPT(...)                                                                                \
+    do {                                                                                           \
+        uv_mutex_lock(&the_broker->lock);                                                          \
+        __VA_ARGS__;                                                                               \
+        uv_mutex_unlock(&the_broker->lock);                                                        \
+    } while (0)
+
+/* Everything is there; what is there for the first time is in the order of its cart. */
+static void assert_whole_and_in_order(const struct world *w)
+{
+    static bool is_seen[100000];
+    unsigned n = 0;
+
+    memset(is_seen, 0, sizeof(is_seen));
+    for (unsigned i = 0; i < the_broker->n_seen; i++) {
+        uint64_t position = the_broker->seen[i].position;
+
+        assert_true(position > 0 && position < ARRAY_LEN(is_seen));
+        if (is_seen[position])
+            continue;
+        is_seen[position] = true;
+        n++;
+        for (unsigned j = 0; j < i; j++)
+            if (strcmp(the_broker->seen[j].key, the_broker->seen[i].key) == 0)
+                assert_true(the_broker->seen[j].position <= position);
+    }
+    assert_int_equal(n, w->wanted);
+}
+
+/* ---- tests ----------------------------------------------------------------------------------- */
+
+static void relay__passes_on_every_message_in_the_order_of_its_key(void **state)
+{
+    struct world *w = *state;
+
+    some_messages(w, 200);
+    run_until(w, is_all_passed);
+    assert_whole_and_in_order(w);
+    assert_int_equal(the_broker->n_seen, 200);
+    assert_string_equal(the_broker->seen[0].topic, "cart.created");
+    assert_int_equal(app_relay(w->app, SUBSCRIPTION_NATS)->counts.acked, 200);
+    assert_true(app_relay(w->app, SUBSCRIPTION_NATS)->is_connected);
+}
+
+static bool has_tried(struct world *w)
+{
+    return strstr(w->lines, "relay_unreachable") != NULL;
+}
+
+static void relay__waits_for_a_broker_that_is_away_at_the_start_and_no_command_waits_for_it(
+    void **state)
+{
+    struct world *w = *state;
+
+    some_messages(w, 3);
+    run_until(w, is_all_passed);
+    SCRIPT(the_broker->is_away = true);
+    some_messages(w, 100); /* each of them answered */
+    run_until(w, has_tried);
+    assert_false(app_relay(w->app, SUBSCRIPTION_NATS)->is_connected);
+    assert_string_equal(app_relay(w->app, SUBSCRIPTION_NATS)->why, "connection refused");
+    assert_non_null(strstr(w->lines, "relay_lost"));
+    SCRIPT(the_broker->is_away = false);
+    run_until(w, is_all_passed);
+    assert_whole_and_in_order(w);
+}
+
+static bool is_window_full(struct world *w)
+{
+    unsigned n;
+
+    (void)w;
+    SCRIPT(n = the_broker->most_unanswered);
+    return n >= WINDOW;
+}
+
+static void relay__publishes_again_what_was_not_acknowledged_when_the_connection_was_lost(
+    void **state)
+{
+    struct world *w = *state;
+
+    SCRIPT(the_broker->is_silent = true);
+    some_messages(w, 100);
+    run_until(w, is_window_full);
+    SCRIPT(the_broker->is_away = true);
+    run_until(w, has_tried);
+    SCRIPT(the_broker->is_away = the_broker->is_silent = false);
+    run_until(w, is_all_passed);
+    assert_whole_and_in_order(w);
+    assert_true(the_broker->n_seen > w->wanted); /* some of them twice */
+    assert_int_equal(the_broker->n_connects, 2);
+}
+
+static void relay__hands_over_no_more_than_its_window_to_a_broker_that_says_nothing(void **state)
+{
+    struct world *w = *state;
+
+    SCRIPT(the_broker->is_silent = true);
+    some_messages(w, 200);
+    run_until(w, is_window_full);
+    SCRIPT(the_broker->is_silent = false);
+    run_until(w, is_all_passed);
+    assert_int_equal(the_broker->most_unanswered, WINDOW);
+    assert_whole_and_in_order(w);
+}
+
+static void relay__publishes_again_what_the_broker_did_not_take(void **state)
+{
+    struct world *w = *state;
+
+    SCRIPT(the_broker->again = 3);
+    some_messages(w, 50);
+    run_until(w, is_all_passed);
+    assert_whole_and_in_order(w);
+    assert_int_equal(app_relay(w->app, SUBSCRIPTION_NATS)->counts.again, 3);
+    assert_string_equal(app_relay(w->app, SUBSCRIPTION_NATS)->why, "");
+    assert_non_null(strstr(w->lines, "relay_stuck"));
+    assert_non_null(strstr(w->lines, "relay_goes_on"));
+}
+
+static bool has_letter(struct world *w)
+{
+    return app_bus(w->app)->n_dead_letters_open == 1;
+}
+
+static void relay__makes_a_dead_letter_of_what_the_broker_will_never_take_and_goes_on(void **state)
+{
+    struct world *w = *state;
+    struct cart_id cart;
+
+    SCRIPT(the_broker->never = "cart.created");
+    cart = a_cart(w);
+    an_item(w, cart, 1);
+    run_until(w, has_letter);
+    run_until(w, is_all_passed);
+    SCRIPT(the_broker->never = NULL);
+    w->wanted = 1;
+    assert_whole_and_in_order(w);
+    assert_string_equal(the_broker->seen[0].topic, "cart.item_added");
+    assert_int_equal(app_relay(w->app, SUBSCRIPTION_NATS)->counts.refused, 1);
+}
+
+static void relay__goes_on_with_a_client_that_has_room_again(void **state)
+{
+    struct world *w = *state;
+
+    SCRIPT(the_broker->is_full = true);
+    some_messages(w, 20);
+    SCRIPT(assert_int_equal(the_broker->n_published, 0));
+    SCRIPT(the_broker->is_full = false);
+    run_until(w, is_all_passed);
+    assert_whole_and_in_order(w);
+}
+
+static void relay__gives_back_at_a_drain_what_the_broker_does_not_have_and_the_next_start_sends_it(
+    void **state)
+{
+    struct world *w = *state;
+
+    SCRIPT(the_broker->is_silent = true);
+    some_messages(w, 40);
+    run_until(w, is_window_full);
+    close_world(w);
+    app_destroy(w->app);
+    broker_relay_destroy(w->relay);
+    SCRIPT(the_broker->is_silent = false);
+    w->is_drained = w->is_relay_closed = false;
+    assert_int_equal(uv_timer_init(&w->loop, &w->ticks), 0);
+    w->ticks.data = w;
+    scheduler_uv_init(&w->scheduler, &w->loop);
+    build(w);
+    run_until(w, is_all_passed);
+    assert_whole_and_in_order(w);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(relay__passes_on_every_message_in_the_order_of_its_key),
+        TEST(relay__waits_for_a_broker_that_is_away_at_the_start_and_no_command_waits_for_it),
+        TEST(relay__publishes_again_what_was_not_acknowledged_when_the_connection_was_lost),
+        TEST(relay__hands_over_no_more_than_its_window_to_a_broker_that_says_nothing),
+        TEST(relay__publishes_again_what_the_broker_did_not_take),
+        TEST(relay__makes_a_dead_letter_of_what_the_broker_will_never_take_and_goes_on),
+        TEST(relay__goes_on_with_a_client_that_has_room_again),
+        TEST(
+            relay__gives_back_at_a_drain_what_the_broker_does_not_have_and_the_next_start_sends_it),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
