@@ -25,56 +25,21 @@ SAME_PLACE(bulk_retry.command);
 
 /* ---- the way back: reply to answer ----------------------------------------------------------- */
 
-static struct str default_detail(enum reply_code code)
+/* Of the refusals that the app gives no detail of its own. */
+static const char *const default_details[REPLY_COUNT] = {
+    [REPLY_VALIDATION] = "The request needs your attention.",
+    [REPLY_UNKNOWN_PRODUCT] = "A product is not in the catalogue.",
+    [REPLY_PRICE_CHANGED] = "A price differs from the catalogue's.",
+    [REPLY_DUPLICATE_SKU] = "A product with this sku is there already.",
+    [REPLY_ILLEGAL_STATE] = "The command is not legal in this state.",
+    [REPLY_RETRY_RUNNING] = "Another retry of many is under way.",
+};
+
+static struct str detail_of(const struct reply *r)
 {
-    switch (code) {
-    case REPLY_VALIDATION:
-        return STR("The request needs your attention.");
-    case REPLY_EMPTY_CART:
-        return STR("The cart is empty.");
-    case REPLY_UNKNOWN_PRODUCT:
-        return STR("A product is not in the catalogue.");
-    case REPLY_NOT_FOUND:
-        return STR("There is no such resource.");
-    case REPLY_CART_CONVERTED:
-        return STR("The cart was converted and can't be changed.");
-    case REPLY_PRICE_CHANGED:
-        return STR("A price differs from the catalogue's.");
-    case REPLY_DUPLICATE_SKU:
-        return STR("A product with this sku is there already.");
-    case REPLY_ILLEGAL_STATE:
-        return STR("The command is not legal in this state.");
-    case REPLY_RETRY_RUNNING:
-        return STR("Another retry of many is under way.");
-    case REPLY_FORCE_NEEDED:
-        return STR("This needs force.");
-    case REPLY_NOT_CONFIRMED:
-        return STR("The shipment is not confirmed yet.");
-    case REPLY_PAYMENT_TAKEN:
-        return STR("The payment belongs to another order.");
-    case REPLY_IDEMPOTENCY_IN_FLIGHT:
-        return STR("The first request with this Idempotency-Key is still in flight.");
-    case REPLY_PRECONDITION_FAILED:
-        return STR("The resource has changed since; read it again.");
-    case REPLY_IDEMPOTENCY_MISMATCH:
-        return STR("This Idempotency-Key or messageId was used for another request.");
-    case REPLY_OVERLOADED:
-        return STR("The server has too much to do; try again.");
-    case REPLY_DISK_FULL:
-        return STR("The disk is full; reading goes on.");
-    case REPLY_SHUTTING_DOWN:
-        return STR("The server is shutting down.");
-    case REPLY_DAMAGED:
-        return STR("What is stored does not agree with its sum.");
-    case REPLY_STORE_FAILED:
-        return STR("The store could not be read.");
-    case REPLY_OK:
-    case REPLY_CREATED:
-    case REPLY_ACCEPTED:
-    case REPLY_COUNT:
-        break;
-    }
-    return STR_NONE;
+    const char *text = default_details[r->code];
+
+    return r->detail.n || !text ? r->detail : str_of(text);
 }
 
 static void render_failure(struct command_call *cc, const struct reply *r, struct json_out *o)
@@ -85,7 +50,7 @@ static void render_failure(struct command_call *cc, const struct reply *r, struc
     struct problem p = {
         .status = reply_status(r->code),
         .code = str_of(reply_code_text(r->code)),
-        .detail = r->detail.n ? r->detail : default_detail(r->code),
+        .detail = detail_of(r),
         .faults = r->faults,
         .n_faults = r->n_faults,
         .legal = legal,
