@@ -150,17 +150,23 @@ static void on_drained(void *ctx)
 {
     struct app_fixture *f = ctx;
 
-    f->is_done = true;
+    f->is_drained = true;
+}
+
+void app_fixture_drain(struct app_fixture *f)
+{
+    f->is_draining = true;
+    app_drain(f->app, on_drained, f);
 }
 
 void app_fixture_deinit(struct app_fixture *f)
 {
-    f->is_done = false;
     f->is_store_held = false;
-    app_drain(f->app, on_drained, f);
-    for (int i = 0; i < 70 && !f->is_done; i++)
+    if (!f->is_draining)
+        app_fixture_drain(f);
+    for (int i = 0; i < 70 && !f->is_drained; i++)
         app_fixture_pass_ms(f, 1000);
-    REQUIRE(f->is_done);
+    REQUIRE(f->is_drained);
     app_destroy(f->app);
     if (f->owns_engine)
         memory_engine_destroy(f->engine);

@@ -21,6 +21,7 @@ struct app_fixture {
     struct app *app;
     int64_t started_us;
     bool is_store_held; /* commits wait until the test lets them */
+    bool is_draining, is_drained;
     /* What happened. */
     struct buf trace;
     struct event_type_count {
@@ -51,6 +52,8 @@ void app_fixture_init_bounded(struct app_fixture *f, const struct app_config *co
 /* On an engine of the caller's, which must be empty and outlives the fixture. */
 void app_fixture_init_on(struct app_fixture *f, const struct app_config *config,
                          struct engine *engine);
+/* The app begins to end; deinit sees it through. */
+void app_fixture_drain(struct app_fixture *f);
 void app_fixture_deinit(struct app_fixture *f);
 struct app_config app_fixture_config(void); /* default, no audit, WIDGET-001 is added by init */
 
