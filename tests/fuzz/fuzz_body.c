@@ -1,14 +1,17 @@
 /* A JSON body to the command of every route of the table.
  *
- * input = route(2) name(1) body
+ * input = route(2) name(1) more(1) body
  *   route  which one of the routes that are no GET, see pick_route.h
  *   name   bits 0-3: what stands for {id} in the path: an enum shop_name; beyond, one that nobody
  *          has; bits 4-7: which header fields come with it
+ *   more   bits 0-1: an enum shop_trouble; bit 2: the same is asked again; bit 3: after 3 s
  */
 #include "orderly/infra/http/target.h"
 #include "rig/ask.h"
 #include "rig/fuzz.h"
 #include "rig/pick_route.h"
+
+enum { MORE_TROUBLE = 3, MORE_AGAIN = 4, MORE_LATER = 8 };
 
 static bool is_command(const struct route *r)
 {
@@ -72,7 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str in = { (const char *)data, size };
     const struct route *route = pick_route(is_command, fuzz_take_u16(&in));
-    unsigned both = fuzz_take_u8(&in), name = both & 15;
+    unsigned both = fuzz_take_u8(&in), name = both & 15, more = fuzz_take_u8(&in);
     struct shop *s = shop_open(false);
     struct buf line = { 0 }, body = { 0 }, headers = { 0 };
     struct asked a = { .joined = { 0 } };
@@ -83,7 +86,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (both >> 4 & 1u << i)
             buf_add_str(&headers, str_of(fields[i]));
     }
+    if ((more & MORE_TROUBLE) != SHOP_TROUBLE_DAMAGED) /* that would be answered 500, rightly */
+        shop_trouble(s, (enum shop_trouble)(more & MORE_TROUBLE));
     ask(s, &a, buf_str(&line), buf_str(&headers), body.n ? buf_str(&body) : STR(""), false);
+    if (more & MORE_AGAIN) {
+        if (more & MORE_LATER)
+            shop_pass_ms(s, NULL, 3000);
+        ask(s, &a, buf_str(&line), buf_str(&headers), body.n ? buf_str(&body) : STR(""), false);
+    }
     if (a.answer.status < 300 &&
         (strchr(route->pattern, '{') || answer_field(&a.answer, "Location").n) &&
         route->body_max == 0)

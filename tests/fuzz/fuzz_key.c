@@ -1,8 +1,14 @@
 /* The header fields that every command reads: Idempotency-Key above all.
  *
- * input = field(1) value; beyond the fields, the pure functions that read parts of values. More lines of the value are more lines of the field. A key that is taken
- * must do what it is for: the same request has the same answer and does nothing, another one under
- * the same key is refused. */
+ * input = field(1) value
+ *   field  bits 0-3: which one; beyond the fields, the pure functions that read parts of values;
+ *          bit 4: the store has no room for the first try; bit 5: the second comes while the first
+ *          is in flight; bit 6: the key is tried once more when its day is over;
+ *          bit 7: its request is one that is refused
+ *
+ * More lines of the value are more lines of the field. A key that is taken must do what it is for:
+ * the same request has the same answer and does nothing, another one under the same key is refused;
+ * a try that failed, and one that is long over, take nothing. */
 #include "../../src/infra/api/fields.h"
 #include "rig/ask.h"
 #include "rig/fuzz.h"
@@ -13,7 +19,15 @@ static const char *const fields[] = { "Idempotency-Key", "If-Match",    "If-None
                                       "Content-Encoding" };
 
 #define CART "{\"customerId\":\"customer-1\"}"
+#define ITEM "{\"productId\":\"WIDGET-001\",\"quantity\":1}"
 #define OTHER_CART "{\"customerId\":\"customer-2\"}"
+
+#define TOKENS "operator abc\ncustomer def me\ncontext ghi\n"
+#define GUESSES 12          /* more than are answered at once */
+#define ROOM_AGAIN_MS 20000 /* the app has tried again by then */
+#define DAY_MS (25 * 3600 * (int64_t)1000)
+
+enum { FIELD = 15, FIELD_FULL = 16, FIELD_IN_FLIGHT = 32, FIELD_EXPIRES = 64, FIELD_REFUSED = 128 };
 
 static struct str body_copy(struct buf *to, const struct asked *a)
 {
@@ -22,14 +36,74 @@ static struct str body_copy(struct buf *to, const struct asked *a)
     return buf_str(to);
 }
 
-static void try_key(struct shop *s, struct asked *a, struct str headers)
+static bool is_refusal(int status)
+{
+    return status == 400 || status == 431;
+}
+
+/* A try that came to nothing, or has not come to anything yet. */
+static void try_before(struct shop *s, struct asked *a, struct str headers, unsigned how)
+{
+    struct loopback client;
+
+    if (how & FIELD_FULL) {
+        shop_trouble(s, SHOP_TROUBLE_FULL);
+        ask(s, a, STR("POST /carts"), headers, STR(CART), false);
+        FUZZ_EXPECT(a->answer.status == 503 || is_refusal(a->answer.status),
+                    "without room the answer is %d", a->answer.status);
+        store_virtual_fail_write(&s->app.store, 0, ERR_FULL); /* where nothing was to be written */
+        shop_pass_ms(s, NULL, ROOM_AGAIN_MS);
+    }
+    if (how & FIELD_IN_FLIGHT) {
+        shop_send(s, &client, STR("POST /carts"), headers, STR(CART));
+        ask(s, a, STR("POST /carts"), headers, STR(CART), false);
+        FUZZ_EXPECT(headers.n == 0 || a->answer.status == 409 || is_refusal(a->answer.status),
+                    "a key in flight is answered %d", a->answer.status);
+        shop_settle(s, &client);
+        loopback_deinit(&client);
+    }
+}
+
+/* It is as new when its day is over. */
+static void try_after(struct shop *s, struct asked *a, struct str headers, struct str first)
+{
+    app_fixture_pass_ms(&s->app, DAY_MS);
+    ask(s, a, STR("POST /carts"), headers, STR(CART), false);
+    FUZZ_EXPECT(a->answer.status == 201 && !str_eq(first, a->answer.body),
+                "a key of yesterday is answered %d", a->answer.status);
+}
+
+/* A refusal is an answer like others: the key gives it again, and is taken. */
+static void try_refusal(struct shop *s, struct asked *a, struct str headers)
+{
+    struct buf line = { 0 };
+
+    buf_printf(&line, "POST /carts/%s/items", s->names[SHOP_CART_CONVERTED]);
+    for (unsigned i = 0; i < 2; i++) {
+        ask(s, a, buf_str(&line), headers, STR(ITEM), false);
+        FUZZ_EXPECT(a->answer.status == 409 || is_refusal(a->answer.status),
+                    "an item for a converted cart is answered %d", a->answer.status);
+        FUZZ_EXPECT((answer_field(&a->answer, "Idempotent-Replayed").n > 0) ==
+                        (i == 1 && a->answer.status == 409 && headers.n > 0),
+                    "given again, or not, at try %u", i);
+    }
+    if (a->answer.status == 409 && headers.n > 0) {
+        ask(s, a, STR("POST /carts"), headers, STR(CART), false);
+        FUZZ_EXPECT(a->answer.status == 422, "another request under the key is answered %d",
+                    a->answer.status);
+    }
+    buf_deinit(&line);
+}
+
+static void try_key(struct shop *s, struct asked *a, struct str headers, unsigned how)
 {
     struct buf first = { 0 };
     uint64_t events;
 
+    try_before(s, a, headers, how);
     ask(s, a, STR("POST /carts"), headers, STR(CART), false);
     if (a->answer.status != 201 || headers.n == 0) {
-        FUZZ_EXPECT(a->answer.status == 201 || a->answer.status == 400 || a->answer.status == 431,
+        FUZZ_EXPECT(a->answer.status == 201 || is_refusal(a->answer.status),
                     "a key of its own is answered %d", a->answer.status);
         buf_deinit(&first);
         return;
@@ -43,7 +117,20 @@ static void try_key(struct shop *s, struct asked *a, struct str headers)
     ask(s, a, STR("POST /carts"), headers, STR(OTHER_CART), false);
     FUZZ_EXPECT(a->answer.status == 422, "another request under the key is answered %d",
                 a->answer.status);
+    if (how & FIELD_EXPIRES)
+        try_after(s, a, headers, buf_str(&first));
     buf_deinit(&first);
+}
+
+/* Where tokens are asked for, and who guesses waits. */
+static void try_token(struct shop *s, struct asked *a, struct str headers)
+{
+    shop_set_tokens(s, TOKENS);
+    for (unsigned i = 0; i < GUESSES; i++) {
+        ask(s, a, STR("GET /products"), headers, STR_NONE, false);
+        if (a->answer.status != 401)
+            return;
+    }
 }
 
 static void try_parts(struct str value)
@@ -71,7 +158,8 @@ static void try_parts(struct str value)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str in = { (const char *)data, size };
-    unsigned which = fuzz_take_u8(&in) % (ARRAY_LEN(fields) + 1);
+    unsigned how = fuzz_take_u8(&in);
+    size_t which = (how & FIELD) % (ARRAY_LEN(fields) + 1);
     const char *field = fields[which % ARRAY_LEN(fields)];
     struct shop *s;
     struct buf headers = { 0 }, value = { 0 }, line = { 0 };
@@ -85,11 +173,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     shop_expand(s, in, &value);
     ask_add_header(&headers, field, buf_str(&value));
     if (field == fields[0]) {
-        try_key(s, &a, buf_str(&headers));
+        if (how & FIELD_REFUSED)
+            try_refusal(s, &a, buf_str(&headers));
+        else
+            try_key(s, &a, buf_str(&headers), how);
     } else {
+        if (strcmp(field, "Authorization") == 0)
+            try_token(s, &a, buf_str(&headers));
         buf_printf(&line, "POST /carts/%s/items", s->names[SHOP_CART_CONVERTED]);
-        ask(s, &a, buf_str(&line), buf_str(&headers),
-            STR("{\"productId\":\"WIDGET-001\",\"quantity\":1}"), false);
+        ask(s, &a, buf_str(&line), buf_str(&headers), STR(ITEM), false);
         FUZZ_EXPECT(a.answer.status >= 400, "a converted cart was changed");
         line.n = 0;
         buf_printf(&line, "GET /orders/%s", s->names[SHOP_ORDER_DONE]);

@@ -1,15 +1,13 @@
 /* Where a stream begins and what it filters: Last-Event-ID and the query of both streams.
  *
- * input = flags(1) the field's value, a line end, the query
+ * input = flags(1) more(1) the field's value, a line end, the query
  *   flags  bit 0: messages, else events; bit 1: an order is placed meanwhile; bit 2: the field is
  *          there; bit 3: HEAD; bit 4: time passes; bit 5: the client reads slowly, and
- *          little may wait for it; bit 6: the server ends; bit 7: the client's token is taken back */
+ *          little may wait for it; bit 6: the server ends; bit 7: the client's token is taken back
+ *   more   bits 0-1: an enum shop_trouble; bit 2: as many clients follow already as may; bit
+ *          3: the field is there twice; bit 4: the client says that it will send no more */
 #include "rig/ask.h"
 #include "rig/fuzz.h"
-#include <stdio.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <yyjson.h>
 
 enum {
@@ -23,7 +21,10 @@ enum {
     FLAG_TOKENS = 128
 };
 
-#define WINDOW 400 /* what a slow client takes at a time */
+enum { MORE_TROUBLE = 3, MORE_FULL_HOUSE = 4, MORE_TWICE = 8, MORE_HALF = 16 };
+
+#define WINDOW 400       /* what a slow client takes at first, */
+#define WINDOW_MORE 4000 /* and at a time later */
 
 #define ORDER                                                                                      \
     "{\"customerId\":\"customer-1\",\"items\":[{\"sku\":\"WIDGET-001\",\"quantity\":1}],"          \
@@ -90,7 +91,7 @@ static void check_block(struct str block, uint64_t *position)
             has_data = true;
         } else {
             FUZZ_EXPECT(take_field(&line, STR("event: ")) && line.n, "an odd line");
-            is_last = str_eq(line, STR("overflow"));
+            is_last = str_eq(line, STR("overflow")) || str_eq(line, STR("failed"));
         }
     }
     FUZZ_EXPECT(has_id == has_data || is_last, "half an event");
@@ -114,45 +115,50 @@ static void check_stream(struct str body, bool may_be_cut)
     }
 }
 
-/* Everybody needs a token from now on, and the one that was good is so no more. */
-static void set_tokens(struct shop *s, int fd, const char *text, bool is_first)
+/* The others hear everything, and go at the end. */
+static void let_others_in(struct shop *s, struct loopback others[SHOP_FOLLOWERS_MAX])
 {
-    char path[64];
-    enum err e;
-
-    FUZZ_EXPECT(fd >= 0 && fchmod(fd, 0600) == 0 && ftruncate(fd, 0) == 0, "no file");
-    FUZZ_EXPECT(pwrite(fd, text, strlen(text), 0) == (ssize_t)strlen(text), "no file");
-    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    e = is_first ? api_load_tokens(s->api, path, NULL) : api_reload_tokens(s->api, NULL);
-    FUZZ_EXPECT(e == ERR_OK, "the tokens are not taken");
-    shop_spoil(s);
+    for (unsigned i = 0; i < SHOP_FOLLOWERS_MAX; i++) {
+        shop_send(s, &others[i], STR("GET /events/stream?after=0"), STR_NONE, STR_NONE);
+        shop_settle(s, &others[i]);
+    }
 }
 
-static void listen_to(struct shop *s, unsigned flags, struct str target, struct buf *headers)
+static void let_others_go(struct shop *s, struct loopback others[SHOP_FOLLOWERS_MAX])
+{
+    for (unsigned i = 0; i < SHOP_FOLLOWERS_MAX; i++) {
+        loopback_reset(&others[i]);
+        shop_settle(s, &others[i]);
+        loopback_deinit(&others[i]);
+    }
+}
+
+static void listen_to(struct shop *s, unsigned flags, unsigned more, struct str target,
+                      struct buf *headers)
 {
     struct asked a = { .joined = { 0 } };
     struct loopback client;
     struct str got;
-    int fd = -1;
 
     if (flags & FLAG_TOKENS) {
-        fd = memfd_create("tokens", MFD_CLOEXEC);
-        set_tokens(s, fd, "operator abc", true);
+        shop_set_tokens(s, "operator abc");
         buf_add_str(headers, STR("Authorization: Bearer abc\r\n"));
     }
     loopback_connect(&client, &s->server);
     if (flags & FLAG_SLOW)
         client.window = WINDOW;
     request(&client, flags & FLAG_HEAD ? "HEAD" : "GET", target, buf_str(headers), STR_NONE);
+    if (more & MORE_HALF)
+        loopback_shutdown(&client);
     shop_settle(s, &client);
     if (flags & FLAG_ORDER)
         place_order(s, &client);
     for (unsigned i = 0; i < 20 && (flags & FLAG_SLOW) && !client.is_closed; i++) {
-        client.window += WINDOW;
+        client.window += WINDOW_MORE;
         shop_settle(s, &client);
     }
     if (flags & FLAG_TOKENS)
-        set_tokens(s, fd, "operator other", false);
+        shop_set_tokens(s, "operator other");
     if (flags & FLAG_END) {
         feed_close(app_feed(s->app.app)); /* as the app does when it begins to end */
         shop_spoil(s);
@@ -171,17 +177,16 @@ static void listen_to(struct shop *s, unsigned flags, struct str target, struct 
         check_stream(a.answer.body, flags & FLAG_SLOW);
     asked_deinit(&a);
     loopback_deinit(&client);
-    if (fd >= 0)
-        (void)close(fd);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str in = { (const char *)data, size };
-    unsigned flags = fuzz_take_u8(&in);
+    unsigned flags = fuzz_take_u8(&in), more = fuzz_take_u8(&in);
     struct str field = fuzz_take_line(&in);
     struct shop *s = shop_open(flags & FLAG_SLOW);
     struct buf target = { 0 }, headers = { 0 }, value = { 0 };
+    struct loopback others[SHOP_FOLLOWERS_MAX];
 
     buf_printf(&target, "/%s/stream?", flags & FLAG_MESSAGES ? "messages" : "events");
     shop_expand(s, in, &value);
@@ -190,8 +195,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (flags & FLAG_FIELD) {
         shop_expand(s, field, &value);
         ask_add_header(&headers, "Last-Event-ID", buf_str(&value));
+        if (more & MORE_TWICE)
+            ask_add_header(&headers, "Last-Event-ID", STR("1"));
     }
-    listen_to(s, flags, buf_str(&target), &headers);
+    if (more & MORE_FULL_HOUSE)
+        let_others_in(s, others);
+    shop_trouble(s, (enum shop_trouble)(more & MORE_TROUBLE));
+    listen_to(s, flags, more, buf_str(&target), &headers);
+    if (more & MORE_FULL_HOUSE)
+        let_others_go(s, others);
     buf_deinit(&target);
     buf_deinit(&headers);
     buf_deinit(&value);

@@ -1,12 +1,18 @@
-/* What an outside context publishes: POST /messages/{topic}, and CloudEvents to POST /messages.
+/* What an outside context publishes: POST /messages/{topic}, and CloudEvents to POST /messages; and
+ * the payloads of all messages, as a context in a process of its own reads them.
  *
  * input = topic(1) flags(1) text
  *   flags  bit 0: the text is the payload of a good envelope, else the whole body; bits 1-2: no
  *          CloudEvent, one in structured mode, a batch, one in binary mode, where the text's first
- *          line is one more header field and the rest is the body
+ *          line is one more header field and the rest is the body; bit 3: CloudEvents, too, go to
+ *          POST /messages/{topic}; bit 4: in binary mode all header fields are the text's, up to an
+ *          empty line; bit 5: no request: the text is the payload of one of all messages
  *
  * A message that is taken is shown by the lists and in the order's explanation, and a repeat of it
- * is answered as the first. */
+ * is answered as the first. A payload that is read is printed as one that reads the same. */
+#include "../../src/infra/api/payload_in.h"
+#include "orderly/base/mem.h"
+#include "orderly/infra/render/render_event.h"
 #include "rig/ask.h"
 #include "rig/fuzz.h"
 
@@ -44,7 +50,28 @@ static void look_around(struct shop *s, struct asked *a)
     }
 }
 
+enum { FLAG_PAYLOAD = 1, FLAG_TOPIC = 8, FLAG_ATTRIBUTES = 16, FLAG_READ = 32 };
 enum mode { MODE_PLAIN, MODE_STRUCTURED, MODE_BATCH, MODE_BINARY };
+
+/* The attributes of binary mode, a line each: the name without its prefix, a colon, the value. */
+static void put_attributes(struct str *in, struct buf *headers)
+{
+    struct str line;
+
+    while ((line = fuzz_take_line(in)).n) {
+        struct str name = fuzz_take_until(&line, ':');
+        struct buf full = { 0 };
+
+        buf_add_str(&full, STR("ce-"));
+        for (size_t i = 0; i < name.n; i++) {
+            if (name.p[i] > ' ' && name.p[i] < 0x7f)
+                buf_add(&full, name.p + i, 1);
+        }
+        buf_add(&full, "", 1);
+        ask_add_header(headers, full.p, line);
+        buf_deinit(&full);
+    }
+}
 
 static void put_headers(enum mode mode, const char *topic, struct str *in, struct buf *headers)
 {
@@ -82,21 +109,81 @@ static void put_body(struct shop *s, enum mode mode, const char *topic, bool is_
     buf_printf(body, "}%s", close);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* ---- the payload alone ----------------------------------------------------------------------- */
+
+static enum event_type message_type(unsigned which)
 {
-    struct str in = { (const char *)data, size };
-    const char *topic = topics[fuzz_take_u8(&in) % ARRAY_LEN(topics)];
-    unsigned flags = fuzz_take_u8(&in);
+    unsigned n = 0, t = EVENT_NONE;
+
+    for (unsigned i = EVENT_NONE + 1; i < EVENT_TYPE_COUNT; i++)
+        n += event_infos[i].topic.n > 0;
+    for (unsigned left = which % n + 1; left > 0; left -= event_infos[t].topic.n > 0)
+        t++;
+    return (enum event_type)t;
+}
+
+/* Reads the payload and prints what was read; false: it is refused, with a word why. */
+static bool read_and_print(struct str text, enum event_type type, struct buf *out)
+{
+    char *body = mem_zalloc(text.n + 4); /* it is parsed in place, with four NUL bytes behind it */
+    struct event e = { .type = type, .version = 1 };
+    struct json_out o = { *out };
+    struct yyjson_val *root;
+    struct str why = STR_NONE;
+    struct arena arena;
+    struct json_in in = { .arena = &arena };
+    bool is_good;
+
+    arena_init(&arena, NULL, 0);
+    if (text.n)
+        memcpy(body, text.p, text.n);
+    root = json_in_parse(&in, (struct str){ body, text.n }, &why);
+    FUZZ_EXPECT(root || why.n, "refused without a word");
+    if (root)
+        payload_in_read(&in, root, NULL, type, &e.p);
+    is_good = root && in.n_faults == 0;
+    if (is_good)
+        render_payload(&o, &e);
+    *out = o.buf;
+    arena_deinit(&arena);
+    mem_free(body);
+    return is_good;
+}
+
+static void try_payload(struct str text, enum event_type type)
+{
+    struct buf first = { 0 }, second = { 0 };
+
+    if (read_and_print(text, type, &first)) {
+        FUZZ_EXPECT(read_and_print(buf_str(&first), type, &second),
+                    STR_FMT ": refused when it is read again: " STR_FMT,
+                    STR_ARG(event_infos[type].topic), STR_ARG(buf_str(&first)));
+        FUZZ_EXPECT(str_eq(buf_str(&first), buf_str(&second)), STR_FMT ": " STR_FMT " is " STR_FMT,
+                    STR_ARG(event_infos[type].topic), STR_ARG(buf_str(&first)),
+                    STR_ARG(buf_str(&second)));
+    }
+    buf_deinit(&first);
+    buf_deinit(&second);
+}
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+static void try_request(unsigned which, unsigned flags, struct str in)
+{
+    const char *topic = topics[which % ARRAY_LEN(topics)];
     enum mode mode = (enum mode)(flags >> 1 & 3);
     struct shop *s = shop_open(false);
     struct buf line = { 0 }, headers = { 0 }, body = { 0 };
     struct asked a = { .joined = { 0 } };
 
     buf_add_str(&line, STR("POST /messages"));
-    if (mode == MODE_PLAIN)
+    if (mode == MODE_PLAIN || flags & FLAG_TOPIC)
         buf_printf(&line, "/%s", topic);
-    put_headers(mode, topic, &in, &headers);
-    put_body(s, mode, topic, flags & 1, in, &body);
+    if (mode == MODE_BINARY && flags & FLAG_ATTRIBUTES)
+        put_attributes(&in, &headers);
+    else
+        put_headers(mode, topic, &in, &headers);
+    put_body(s, mode, topic, flags & FLAG_PAYLOAD, in, &body);
     ask(s, &a, buf_str(&line), buf_str(&headers), body.n ? buf_str(&body) : STR(""), false);
     if (a.answer.status == 202) {
         ask(s, &a, buf_str(&line), buf_str(&headers), buf_str(&body), false);
@@ -109,5 +196,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     buf_deinit(&headers);
     buf_deinit(&body);
     shop_close(s);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct str in = { (const char *)data, size };
+    unsigned which = fuzz_take_u8(&in), flags = fuzz_take_u8(&in);
+
+    if (flags & FLAG_READ)
+        try_payload(in, message_type(which));
+    else
+        try_request(which, flags, in);
     return 0;
 }

@@ -6,6 +6,7 @@ usage: make_seeds.py FOLDER        writes FOLDER/TARGET/NAME
 tests/fuzz/README.md says how the checked-in corpus was made from these. Each target's head says what
 its bytes mean; bytes from 0xf0 on are names of tests/fuzz/rig/shop.h.
 """
+import json
 import os
 import re
 import sys
@@ -14,8 +15,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 ADDRESS = ('{"street":"1 Main St","city":"Springfield","stateOrProvince":"IL",'
            '"postalCode":"62701","country":"US"}')
-DONE, PENDING, CONFIRMED, CART, CONVERTED, OPEN, PARKED, SHIPMENT, EVENT, CURSOR, SKU, PAYMENT = (
-    chr(0xf0 + i) for i in range(12))
+DONE, PENDING, CONFIRMED, CART, CONVERTED, OPEN, PARKED, SHIPMENT, EVENT, CURSOR, SKU, PAYMENT, CREATED = (
+    chr(0xf0 + i) for i in range(13))
 
 
 def raw(text):
@@ -33,8 +34,13 @@ def route(method, pattern):
 
 
 def routed(method, pattern, name, text):
-    """route(2) name(1) text, of the targets body and query."""
+    """route(2) name(1) text, of the target query."""
     return route(method, pattern) + bytes([name]) + raw("\0" + text)[1:]
+
+
+def command(method, pattern, name, text, more=0):
+    """route(2) name(1) more(1) text, of the target body."""
+    return route(method, pattern) + bytes([name, more]) + raw("\0" + text)[1:]
 
 
 # ---- one HTTP connection
@@ -141,24 +147,81 @@ def bodies():
             if pattern.startswith("/simulators"):
                 name = i // 2
             label = f"{method}{pattern}".replace("/", "-").replace("{", "").replace("}", "").lower()
-            yield f"{label}-{i}", routed(method, pattern, name, text)
+            yield f"{label}-{i}", command(method, pattern, name, text)
+            for more in (1, 2, 4, 5, 12):
+                yield f"{label}-{i}-more-{more}", command(method, pattern, name, text, more)
             for fields in (1, 2, 4, 8):
                 if i == 0 and pattern in ("/carts", "/orders", "/products/{sku}", "/orders/{id}/cancel"):
-                    yield f"{label}-fields-{fields}", routed(method, pattern, name + 16 * fields, text)
-    for name in range(12):
-        yield f"cancel-{name}", routed("POST", "/orders/{id}/cancel", name, '{"reason":"r"}')
-        yield f"pay-{name}", routed("POST", "/orders/{id}/pay", name, '{"paymentId":"payment-5"}')
+                    yield f"{label}-fields-{fields}", command(method, pattern, name + 16 * fields, text)
+    for name in range(13):
+        yield f"cancel-{name}", command("POST", "/orders/{id}/cancel", name, '{"reason":"r"}')
+        yield f"pay-{name}", command("POST", "/orders/{id}/pay", name, '{"paymentId":"payment-5"}')
     for name, text in {
             "deep": '{"a":' + "[" * 40 + "]" * 40 + "}",
             "escapes": '{"customerId":"\\u0000","\\ud800":1,"a~b/c":[1,{"x":-0.5e3}],"n":123456789012345678901}',
             "keys-many": "{" + ",".join(f'"k{i % 30}":{i}' for i in range(40)) + "}",
             "utf8": '{"customerId":"\u00e9\u2013"}',
             "text-long": '{"customerId":"' + "x" * 4097 + '"}'}.items():
-        yield name, routed("POST", "/carts", 0, text)
+        yield name, command("POST", "/carts", 0, text)
     for name, text in {
             "not-bool": '{"enabled":1,"failureRate":2,"delayMs":3,"declineAbove":-1,"mode":"","seed":1.5}',
             "levels": '{"declineAbove":12.50,"poisonRate":0.25,"failureRate":1}'}.items():
-        yield name, routed("PUT", "/simulators/{name}", 0, text)
+        yield name, command("PUT", "/simulators/{name}", 0, text)
+
+
+    # What a list of bodies does not say: commands to things in other states, and twice.
+    line = '{"customerId":"c","items":[%s],"shippingAddress":' + ADDRESS + '%s}'
+    for i, (method, pattern, name, text) in enumerate([
+            ("POST", "/carts/{id}/items", 3, '{"productId":"WIDGET-001","quantity":999999}'),
+            ("POST", "/carts/{id}/items", 4, '{"productId":"WIDGET-001","quantity":1}'),
+            ("PUT", "/carts/{id}/items/{productId}", 4, '{"quantity":1}'),
+            ("PUT", "/carts/{id}/items/{productId}", 3, '{"quantity":999999}'),
+            ("DELETE", "/carts/{id}/items/{productId}", 3, ''),
+            ("DELETE", "/carts/{id}/items/{productId}", 15, ''),
+            ("POST", "/carts/{id}/convert", 4, ''),
+            ("POST", "/carts/{id}/convert", 15, ''),
+            ("POST", "/orders/checkout", 0, '{"cartId":"' + CONVERTED + '","shippingAddress":' + ADDRESS + '}'),
+            ("POST", "/orders/checkout", 0, '{"cartId":"nobodys","shippingAddress":' + ADDRESS + '}'),
+            ("POST", "/orders", 0, line % ('{"sku":"WIDGET-001","quantity":1,"unitPrice":5}', '')),
+            ("POST", "/orders", 0, line % ('{"sku":"WIDGET-001","quantity":1,"currency":"JPY"}', '')),
+            ("POST", "/orders", 0, line % ('{"sku":"WIDGET-001","quantity":1,"currency":"USD"}', '')),
+            ("POST", "/orders", 0, line % ('{"sku":"WIDGET-001","quantity":1,"currency":"ZZZ"}', '')),
+            ("POST", "/orders", 0, line % ('{"sku":"WIDGET-001","quantity":1,"unitPrice":1.999}', '')),
+            ("POST", "/orders", 0, line % ('{"sku":"WIDGET-001","quantity":1}', ',"currency":"ZZZ"')),
+            ("POST", "/orders", 0, line % ('{"sku":"WIDGET-001","quantity":1}', ',"currency":"JPY"')),
+            ("POST", "/orders", 0, line % ('{"sku":"nobodys","quantity":1}', '')),
+            ("POST", "/orders", 0, line % ('{"sku":"nobodys","quantity":1,"unitPrice":2.50}', ',"flow":"stock_first"')),
+            ("POST", "/orders", 0, line % (",".join('{"sku":"WIDGET-001","quantity":999999}' for _ in range(3)), '')),
+            ("POST", "/orders", 0, line % ('{"sku":"x","quantity":1000000,"unitPrice":90000000000}', ',"flow":"stock_first"')),
+            ("POST", "/orders/{id}/ready", 2, ''),
+            ("POST", "/orders/{id}/complete", 0, '{"invoiceId":"inv-1"}'),
+            ("POST", "/orders/{id}/mark-paid", 1, '{"paymentId":"payment-77"}'),
+            ("POST", "/orders/{id}/pay", 1, '{"paymentId":"payment-77"}'),
+            ("POST", "/shipments/{id}/deliver", 12, ''),
+            ("POST", "/shipments/{id}/dispatch", 12, ''),
+            ("POST", "/shipments/{id}/dispatch", 7, ''),
+            ("POST", "/shipments/{id}/deliver", 15, ''),
+            ("POST", "/products", 0, '{"sku":"k-1","name":"n","currency":"ZZZ"}'),
+            ("POST", "/products", 0, '{"sku":"k-1","name":"n","price":1,"currency":"JPY","stockQuantity":0}'),
+            ("PATCH", "/products/{sku}", 1, '{"currency":"JPY"}'),
+            ("PATCH", "/products/{sku}", 1, '{"currency":"EUR"}'),
+            ("PATCH", "/products/{sku}", 1, '{"price":7.00,"currency":"EUR"}'),
+            ("PATCH", "/products/{sku}", 1, '{"stockDelta":999999999999}'),
+            ("PATCH", "/products/{sku}", 1, '{"stockQuantity":1}'),
+            ("PATCH", "/products/{sku}", 1, '{"name":"Widget"}'),
+            ("POST", "/dead-letters/retry", 0, '{"filter":{},"perSecond":1}'),
+            ("POST", "/dead-letters/retry", 0, '{"filter":{"state":"open"},"perSecond":100}'),
+            ("POST", "/dead-letters/{id}/retry", 6, ''),
+            ("POST", "/dead-letters/{id}/retry", 6, '{"payload":{"orderId":"nobodys","amount":1,"currency":"USD"}}'),
+            ("POST", "/dead-letters/{id}/retry", 5, '{"payload":{"orderId":"nobodys","paymentId":"payment-77","approvedAmount":2,"currency":"USD"}}'),
+            ("POST", "/dead-letters/{id}/retry", 5, '{"payload":{"orderId":"nobodys","paymentId":"payment-78","approvedAmount":2,"currency":"USD"}}'),
+            ("POST", "/dead-letters/{id}/discard", 6, '{"reason":"no"}'),
+            ("POST", "/dead-letters/{id}/discard", 6, '{"reason":"no","force":true}'),
+            ("POST", "/dead-letters/{id}/discard", 15, '{"reason":"no"}')]):
+        for more in (0, 1, 4, 12):
+            yield f"case-{i:02}-{more}", command(method, pattern, name, text, more)
+    for i, (name, text) in enumerate([(0x83, '{"productId":"WIDGET-001","quantity":1}'), (0x43, '{'), (0x13, '')]):
+        yield f"fields-odd-{i}", command("POST", "/carts/{id}/items", name, text)
 
 
 # ---- queries, headers, streams, messages
@@ -169,17 +232,35 @@ def queries():
         "/orders/{id}": ["until=SHIPPED&wait=1s", "until=A,B&wait=99d", "wait=500ms", "until=final"],
         "/products": ["limit=1", "after=WIDGET-001", "cursor=%41&limit=501"],
         "/events": ["limit=2", "eventType=OrderPlaced&limit=1", "aggregateId=" + DONE, "orderId=" + DONE + "&correlationId=" + PENDING, "after=3", "after=0123456789abcdef.3&limit=1", "after=ffff.3", "eventType=X&aggregateId=%20", "after=99999999999999999999"],
-        "/messages": ["topic=order.*", "topic=*&limit=1", "topic=payment.approved&after=5", "topic=x"],
+        "/messages": ["topic=order.*", "topic=*&limit=1", "topic=payment.approved&after=5", "topic=x", "encoding=cloudevents&limit=1", "encoding=json", "encoding=xml", "encoding=cloudevents&topic=stock.rejected", "after=ffff.1"],
         "/dead-letters": ["limit=1", "subscription=payments&state=parked&topic=payment.*&code=handler_failed&orderId=" + CONFIRMED, "after=" + OPEN, "state=open", "topic=*&after=x"],
     }.items():
         for i, text in enumerate(texts):
             yield f"{pattern[1:].replace('/', '-').replace('{id}', 'id')}-{i}", routed("GET", pattern, 0, text)
     for pattern, name in {"/carts/{id}": 3, "/orders/{id}": 1, "/orders/{id}/explain": 6, "/shipments/{id}": 7, "/products/{sku}": 10,
-                          "/events/{eventId}": 8, "/dead-letters/{id}": 5, "/simulators/{name}": 12}.items():
+                          "/events/{eventId}": 8, "/dead-letters/{id}": 5, "/simulators/{name}": 15}.items():
         label = pattern[1:].replace("/", "-").replace("{", "").replace("}", "").lower()
         yield f"one-{label}", routed("GET", pattern, name, "payments\n")
-        yield f"none-{label}", routed("GET", pattern, 12, "00000000-0000-7000-8000-000000000000\n")
-        yield f"odd-{label}", routed("GET", pattern, 12, "x\na=b")
+        yield f"none-{label}", routed("GET", pattern, 15, "00000000-0000-7000-8000-000000000000\n")
+        yield f"odd-{label}", routed("GET", pattern, 15, "x\na=b")
+    accepts = ["application/cloudevents-batch+json", "application/cloudevents+json", "text/html", "application/json;q=0.1, application/cloudevents-batch+json",
+               "application/cloudevents+json, application/json;q=0", "*/*"]
+    for i, text in enumerate(accepts):
+        yield f"accept-{i}", routed("GET", "/messages", 0x8f, text + "\nlimit=1")
+        yield f"accept-order-{i}", routed("GET", "/orders/{id}", 0x81, text + "\n")
+    for i, text in enumerate(['"1"', 'W/"2"', "*", '"8", "3"', '"4"', '"5"', '"6"', '"7"']):
+        yield f"none-match-{i}", routed("GET", "/orders/{id}", 0x41, text + "\nwait=1s")
+        yield f"none-match-shipment-{i}", routed("GET", "/shipments/{id}", 0x47, text + "\n")
+    for how in (0x10, 0x20, 0x30):
+        yield f"how-{how}", routed("GET", "/orders/{id}", how + 1, "until=CANCELLED&wait=5s")
+        yield f"how-list-{how}", routed("GET", "/events", how, "")
+    yield "events-both", routed("GET", "/events", 0, "orderId=" + DONE + "&eventType=OrderPlaced&limit=3")
+    yield "events-types", routed("GET", "/events", 0, "eventType=OrderPlaced&eventType=OrderPlaced&limit=3")
+    for i, kind in enumerate(("StockReserved", "ProductAdded", "CartCreated", "DeadLetterParked", "PaymentApproved", "ShipmentCreated", "SimulatorsChanged")):
+        yield f"events-type-{i}", routed("GET", "/events", 0, "eventType=" + kind + "&limit=3")
+    for i, id in enumerate((CART, SHIPMENT, SKU, OPEN, "payments", PAYMENT)):
+        yield f"events-aggregate-{i}", routed("GET", "/events", 0, "aggregateId=" + id + "&limit=3")
+    yield "orders-total", routed("GET", "/orders", 0, "refund=due&status=SHIPPED&limit=2")
     yield "odd", routed("GET", "/orders", 0, "a=1&&b=%zz&=&%00=%00")
     yield "many", routed("GET", "/orders", 0, "a=1&" * 101)
     yield "twice", routed("GET", "/orders", 0, "limit=1&limit=2&%ff=1&limit=%ff")
@@ -207,6 +288,10 @@ def keys():
     for field, texts in values.items():
         for i, text in enumerate(texts):
             yield f"{field.lower()}-{i}", chr(KEY_FIELDS.index(field)) + text
+    for how in (16, 32, 48, 64, 112, 128):
+        yield f"try-{how}", chr(how) + "first-try"
+    for i, text in enumerate(["Bearer def", "Bearer ghi", "bearer abc", "Bearer abcd", "Bearer abc x"]):
+        yield f"token-{i}", chr(KEY_FIELDS.index("Authorization")) + text
 
 
 def ids():
@@ -216,8 +301,10 @@ def ids():
             (8, "", ""), (9, "", "after=2"), (16, "", ""), (18, "", "orderId=" + CONFIRMED + "&after=0"), (17, "", "topic=payment.approved&after=0"),
             (0x20, "", "after=0"), (0x22, "", ""), (0x32, "", "after=0"), (0x23, "", "after=0"), (0x24, "1", ""),
             (0x40, "", "after=0"), (0x81, "", "after=0"), (0xc2, "", ""), (0xa0, "", "after=0"), (0x60, "", "after=0"),
+            (3, "", "after=0&encoding=cloudevents"), (1, "", "encoding=x"), (4, "1\n", "after=1"), (0x28, "", "after=0"), (0x21, "", "after=0&encoding=cloudevents"),
             (0, "", "orderId=a&correlationId=b"), (0, "", "eventType=X"), (6, "5", "aggregateId=" + DONE)]):
-        yield f"{i:02}", chr(flags) + field + "\n" + query
+        for more in (0, 1, 2, 3, 4, 8, 16):
+            yield f"{i:02}-{more}", chr(flags) + chr(more) + field + "\n" + query
 
 
 MESSAGE_TOPICS = ["payment.approved", "payment.processed", "payment.declined", "payment.failed", "payment.refunded",
@@ -249,6 +336,43 @@ def messages():
     yield "cloud-batch-empty", bytes([0, 4]) + b"[]"
     yield "cloud-odd", bytes([0, 2]) + b'{"specversion":1,"id":"a b","source":"","type":"order.placed","data":[],"time":"never","datacontenttype":"text/plain"}'
     yield "cloud-binary-odd", bytes([0, 6]) + b"%zz\n{}"
+    payload = '{"orderId":"' + PENDING + '","reason":"r"}'
+    names = "specversion: 1.0\nid: e-1\nsource: %s\ntype: %s\n"
+    for i, (flags, name, kind, more) in enumerate([
+            (0x16, "/s", "shop.payment.declined", "subject: Euro%20%E2%82%AC\n"), (0x16, "/s", "payment.declined", "dataschema: https://a.b/c\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\n"),
+            (0x1e, "urn:x", "payment.declined", "time: 2026-11-20T12:00:00.5+01:00\n"), (0x1e, "http://[::1]:80/a?b=%41#c", "payment.approved", "x1: 7\ncorrelationid: y\n"),
+            (0x16, "http://a@b:x/", "payment.declined", "datacontenttype: text/plain\n"), (0x16, "a b", "shop.", "subject: %\nsubject: %ff\ndataschema: %zz\n"),
+            (0x16, "%2", "order.placed", "id: e-2\nA-B: x\ndata: y\ndata_base64: z\n"), (0x16, "http://[x]/", "payment.declined", "time: never\npartitionkey: \ntraceparent: x\n"),
+            (0x16, "x" * 300, "payment.declined", "more: " + "x" * 4200 + "\n"), (0x16, "1:x", "payment.declined", "dataschema: a:b%4\n")]):
+        yield f"cloud-binary-{i}", bytes([2, flags]) + raw("\0" + names % (name, kind) + more + "\n" + payload)[1:]
+    more = '"dataschema":"https://a.b/c","partitionkey":"k","x1":7,"x2":-2147483648,"x3":true,"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"'
+    odd = '"dataschema":"%","x1":2147483648,"x2":1.5,"x3":[],"x-4":"y","x5":null,"subject":"","data_base64":"eA==","time":"2026-02-30T00:00:00Z","x6":"' + "x" * 4200 + '"'
+    for i, (flags, text) in enumerate([
+            (2, event.replace("%s", "e-1").replace('"subject"', more + ',"subject"')), (2, event.replace("%s", "e-1").replace('"time"', odd + ',"t"')),
+            (10, event.replace("%s", "e-1")), (10, event.replace("%s", "e-1").replace("payment.declined", "shop.payment.declined")),
+            (2, event.replace("%s", "e-1").replace('"correlationid":"' + PENDING, '"correlationid":"x')),
+            (4, "[" + event.replace("%s", "e-1") + "," + event.replace("%s", "e-1").replace('"reason":"r"', '"reason":"s"') + "]"),
+            (4, "[" + event.replace("%s", "e-1") + "," + event.replace("%s", "e-1") + "]"),
+            (4, "[" + event.replace("%s", "m-1") + "," + event.replace("%s", "e-3") + "," + event.replace("%s", "e-3").replace("/s", "/t") + "]"),
+            (12, "[" + event.replace("%s", "e-1") + "]")]):
+        yield f"cloud-case-{i}", bytes([2, flags]) + raw("\0" + text)[1:]
+    for i, text in enumerate(['"orderId":"%s","orderId":"x"', '"orderId":"%s","paymentId":"p","approvedAmount":1.999,"currency":"ZZZ"', '"orderId":"%s","paymentId":"payment-77","approvedAmount":39.98,"currency":"USD"',
+                              '"orderId":"%s","paymentId":"p","approvedAmount":5,"currency":"JPY"', ",".join(f'"k{i % 40}":{i}' for i in range(50)) + ',"orderId":"%s"']):
+        for name, order in (("pending", PENDING), ("confirmed", CONFIRMED), ("done", DONE)):
+            yield f"payment-case-{i}-{name}", b"\0\1" + raw("\0{" + text % order + "}")[1:]
+    yield "refund-odd", b"\4\1" + raw('\0{"orderId":"' + CONFIRMED + '","paymentId":"p","amount":1.999,"currency":"USD"}')[1:]
+    yield "repeat-other", b"\0\0" + raw('\0{"messageId":"m-1","payload":{"orderId":"x","paymentId":"y","approvedAmount":1,"currency":"USD"}}')[1:]
+    for which, name in ((12, CREATED), (13, CREATED), (14, CREATED), (12, SHIPMENT), (14, SHIPMENT), (13, SHIPMENT)):
+        yield f"shipment-{which}-{ord(name)}", bytes([which, 1]) + raw('\0{"orderId":"' + DONE + '","shipmentId":"' + name + '","trackingNumber":"T"}')[1:]
+    with open(os.path.join(ROOT, "tests/golden/cloud_events.txt"), encoding="utf-8") as file:
+        for i, line in enumerate(file):
+            data = json.loads(line)["data"]
+            odd = dict.fromkeys(data, "")
+            for name, value in (("good", data), ("odd", odd), ("less", dict(list(data.items())[2:])),
+                                ("null", {key: None if key.endswith(("Id", "ed")) else value for key, value in data.items()}),
+                                ("currency", dict(data, currency="JPY"))):
+                yield f"read-{i:02}-{name}", bytes([i, 32]) + json.dumps(value, ensure_ascii=False).encode()
+    yield "sku-two", b"\5\1" + raw('\0{"orderId":"' + PENDING + '","reservationId":"r","items":[{"sku":"A","productId":"A","quantity":1}]}')[1:]
     yield "envelope", "\0\0" + ('{"messageId":"prov-77","topic":"payment.approved","correlationId":"' + CONFIRMED
                                 + '","timestamp":"2026-11-20T12:00:05.123+01:00","payload":{"orderId":"' + CONFIRMED
                                 + '","paymentId":"payment-78","approvedAmount":39.98,"currency":"USD","timestamp":"2026-11-20T12:00:05Z"},"x":1}')
@@ -270,6 +394,9 @@ def rows():
             if not line.startswith("#"):
                 name, text = line.split()[:2]
                 yield "event-" + name, b"\0" + bytes.fromhex(text)
+    letter = bytes([2, 3, 0]) + bytes(range(32)) + b"\0\x12" + b"\0" * 7 + b"\7" + b"\0\0\0\5" + b"\0" * 33
+    yield "letter", b"\x09" + letter + b"\0\0\0\1x\0\0\0\2no"
+    yield "letter-of-nobody", b"\x09" + letter.replace(b"\2\3", b"\2\xff") + b"\0" * 8
     for which in range(8):
         yield f"own-key-{which}", bytes([13, which, 3]) + bytes(range(24)) + b"customer-1"
 
@@ -288,6 +415,9 @@ def configs():
     yield "tokens-odd", "\x80nobody abc"
     yield "tokens-none", "\x80# nothing\n--\nBearer x"
     yield "tokens-name", "\x80customer abc \x01"
+    yield "tokens-origin", "\x80operator abc\n--\nhttp://a:80\nhttps://a\nhttp://a:8080\nftp://a\nhttp://[::1]:1\nnull"
+    yield "addresses", "\0" + "\n".join(f"{key} = {value}" for key in ("cloudevents.source", "listen", "origins") for value in (
+        "http://u@h:1/p?q=%41#f", "urn:a:b", "http://[::1", "http://[v1.x]/", "1a:b", "a b", "%zz", "http://h:x/", "//h", "?", "\u00e9", "\u20ac", "\U0001f600", "\xed\xa0\x80"))
     yield "tokens-many", "\x80" + "customer a\n" * 65
 
 

@@ -28,14 +28,18 @@ static inline unsigned fuzz_take_u16(struct str *in)
 
     return high << 8 | fuzz_take_u8(in);
 }
-/* Up to the next line end, which is taken too; all of it where there is none. */
-static inline struct str fuzz_take_line(struct str *in)
+/* Up to the next such byte, which is taken too; all of it where there is none. */
+static inline struct str fuzz_take_until(struct str *in, char byte)
 {
-    const char *end = in->n ? memchr(in->p, '\n', in->n) : NULL;
+    const char *end = in->n ? memchr(in->p, byte, in->n) : NULL;
     struct str line = { in->p, end ? (size_t)(end - in->p) : in->n };
 
     in->p += line.n + (end != NULL);
     in->n -= line.n + (end != NULL);
     return line;
+}
+static inline struct str fuzz_take_line(struct str *in)
+{
+    return fuzz_take_until(in, '\n');
 }
 #endif

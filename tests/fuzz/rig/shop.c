@@ -1,7 +1,11 @@
 #include "shop.h"
 #include "fuzz.h"
+#include "orderly/base/bytes.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <yyjson.h>
 
 /* Beyond every wait of a request and every time limit of a connection. */
@@ -67,12 +71,15 @@ static struct shop *shop_create(bool small_limits)
     struct shop *s = calloc(1, sizeof(*s));
 
     FUZZ_EXPECT(s != NULL, "no memory");
+    s->token_file = -1;
     config.idempotency_keys_max = 1000;
+    config.followers_max = SHOP_FOLLOWERS_MAX;
     app_fixture_init(&s->app, &config);
     s->api = api_create(&(struct api_config){ .app = s->app.app,
                                               .log = &s->app.log.log,
                                               .version = STR("1.2.3"),
-                                              .epoch = STR(SHOP_EPOCH) });
+                                              .epoch = STR(SHOP_EPOCH),
+                                              .cloud = { .type_prefix = STR("shop.") } });
     s->handler = api_handler(s->api);
     http.checks_host = true;
     http.hosts = hosts;
@@ -100,6 +107,8 @@ static void shop_destroy(struct shop *s)
     http_server_deinit(&s->server);
     api_destroy(s->api);
     app_fixture_deinit(&s->app);
+    if (s->token_file >= 0)
+        (void)close(s->token_file);
     buf_deinit(&s->request);
     free(s);
 }
@@ -169,6 +178,9 @@ static void set_up(struct shop *s)
     tell(s, "GET /orders/\xf0", NULL, "/shipmentId", SHOP_SHIPMENT);
     tell_only(s, "POST /shipments/\xf7/dispatch", "{}");
     tell_only(s, "POST /shipments/\xf7/deliver", "{}");
+    tell(s, "POST /orders", ORDER("stock_first"), "/orderId", SHOP_SHIPMENT_CREATED);
+    shop_pass_ms(s, NULL, 3000);
+    tell(s, "GET /orders/\xfc", NULL, "/shipmentId", SHOP_SHIPMENT_CREATED);
     tell_only(s, "POST /messages/payment.approved",
               "{\"messageId\":\"m-1\",\"payload\":{\"orderId\":\"nobodys\",\"paymentId\":"
               "\"payment-77\",\"approvedAmount\":1,\"currency\":\"USD\"}}");
@@ -221,6 +233,53 @@ void shop_spoil(struct shop *s)
     s->is_spoilt = true;
 }
 
+/* Behind the app's back. */
+static void damage_newest_event(struct shop *s)
+{
+    uint8_t key[8];
+    struct store_row row = { .db = DB_EVENTS,
+                             .key = { (const char *)key, sizeof(key) },
+                             .value = STR("no event") };
+    struct store_write w = { .rows = &row, .n_rows = 1 };
+    struct list writes;
+
+    bytes_put_u64(key, app_event_log(s->app.app)->durable_position);
+    list_init(&writes);
+    list_push_back(&writes, &w.link);
+    FUZZ_EXPECT(s->app.engine->ops->apply(s->app.engine, &writes) == ERR_OK, "not damaged");
+}
+
+void shop_trouble(struct shop *s, enum shop_trouble what)
+{
+    if (what == SHOP_TROUBLE_FULL)
+        store_virtual_fail_write(&s->app.store, 1, ERR_FULL);
+    else if (what == SHOP_TROUBLE_ENDING)
+        app_fixture_drain(&s->app);
+    else if (what == SHOP_TROUBLE_DAMAGED)
+        damage_newest_event(s);
+    if (what != SHOP_TROUBLE_NONE)
+        shop_spoil(s);
+}
+
+void shop_set_tokens(struct shop *s, const char *text)
+{
+    char path[64];
+    bool is_first = s->token_file < 0;
+    size_t n = strlen(text);
+    enum err e;
+    int fd;
+
+    if (is_first)
+        s->token_file = memfd_create("tokens", MFD_CLOEXEC);
+    fd = s->token_file;
+    FUZZ_EXPECT(fd >= 0 && fchmod(fd, 0600) == 0 && ftruncate(fd, 0) == 0, "no file");
+    FUZZ_EXPECT(pwrite(fd, text, n, 0) == (ssize_t)n, "no file");
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    e = is_first ? api_load_tokens(s->api, path, NULL) : api_reload_tokens(s->api, NULL);
+    FUZZ_EXPECT(e == ERR_OK, "the tokens are not taken");
+    shop_spoil(s);
+}
+
 void shop_settle(struct shop *s, struct loopback *client)
 {
     for (unsigned i = 0; i < 4; i++) {
@@ -256,13 +315,11 @@ void shop_expand(const struct shop *s, struct str bytes, struct buf *out)
     }
 }
 
-struct str shop_ask(struct shop *s, struct str request_line, struct str headers, struct str body)
+void shop_send(struct shop *s, struct loopback *client, struct str request_line, struct str headers,
+               struct str body)
 {
-    struct loopback *client = &s->client;
     struct buf *b = &s->request;
 
-    if (s->is_connected)
-        loopback_deinit(client);
     b->n = 0;
     buf_add_str(b, request_line);
     buf_add_str(b, STR(" HTTP/1.1\r\nHost: shop.example\r\n"));
@@ -274,8 +331,17 @@ struct str shop_ask(struct shop *s, struct str request_line, struct str headers,
     buf_add_str(b, STR("\r\n"));
     buf_add_str(b, body);
     loopback_connect(client, &s->server);
-    s->is_connected = true;
     loopback_send(client, buf_str(b));
+}
+
+struct str shop_ask(struct shop *s, struct str request_line, struct str headers, struct str body)
+{
+    struct loopback *client = &s->client;
+
+    if (s->is_connected)
+        loopback_deinit(client);
+    shop_send(s, client, request_line, headers, body);
+    s->is_connected = true;
     shop_settle(s, client);
     if (client->received.n == 0)
         shop_pass_ms(s, client, PATIENCE_MS);

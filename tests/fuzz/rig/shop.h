@@ -27,10 +27,12 @@ enum shop_name {
     SHOP_CURSOR, /* of the second page of the orders */
     SHOP_SKU,
     SHOP_PAYMENT,
+    SHOP_SHIPMENT_CREATED, /* which waits for its dispatch */
     SHOP_NAMES
 };
 #define SHOP_NAME_FIRST 0xf0
 #define SHOP_NAME_MAX 120
+#define SHOP_FOLLOWERS_MAX 2
 #define SHOP_EPOCH "0123456789abcdef"
 
 struct shop {
@@ -46,6 +48,14 @@ struct shop {
     struct buf request;
     uint64_t commits;
     bool is_spoilt;
+    int token_file; /* -1: everybody may do everything */
+};
+
+enum shop_trouble {
+    SHOP_TROUBLE_NONE,
+    SHOP_TROUBLE_FULL,   /* the next write finds no room */
+    SHOP_TROUBLE_ENDING, /* the server drains */
+    SHOP_TROUBLE_DAMAGED /* the newest event can't be read */
 };
 
 /* small_limits: those of the connection are some hundred bytes, so that inputs reach them. The shop
@@ -53,6 +63,10 @@ struct shop {
 struct shop *shop_open(bool small_limits);
 /* The next input gets another one, whatever was written: for what an input changes beside the store. */
 void shop_spoil(struct shop *s);
+/* From now on, until the input ends. */
+void shop_trouble(struct shop *s, enum shop_trouble what);
+/* Everybody needs a token of this file from now on; those of an earlier file are no good any more. */
+void shop_set_tokens(struct shop *s, const char *text);
 /* After an input: no connection, no request, no waiter may be left. */
 void shop_close(struct shop *s);
 
@@ -68,4 +82,8 @@ void shop_expand(const struct shop *s, struct str bytes, struct buf *out);
  * body (body.p), and the lines of headers. Returns everything that the server sent, valid until the
  * next call; the connection is over. Time passes for answers that wait. */
 struct str shop_ask(struct shop *s, struct str request_line, struct str headers, struct str body);
+/* The same on a new connection of the caller's, whose end it sees to; nothing is done beyond what
+ * the server does at once. */
+void shop_send(struct shop *s, struct loopback *client, struct str request_line, struct str headers,
+               struct str body);
 #endif
