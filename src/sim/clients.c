@@ -90,6 +90,7 @@ struct wish *wish_repeat(struct world *w, const struct wish *r)
     again->has_order = r->has_order;
     again->order = r->order;
     again->message_type = r->message_type;
+    again->simulator = r->simulator;
     again->was_repeated = true;
     memcpy(again->key, r->key, sizeof(r->key));
     memcpy(again->target, r->target, sizeof(r->target));
@@ -306,6 +307,8 @@ static void begin_request(struct world *w, struct client *c)
     c->sending = r;
     r->client = (unsigned)(c - w->clients.all);
     r->asked_wall_ms = scheduler_wall_ms(&w->ms.scheduler);
+    r->asked_us = world_now_us(w);
+    r->asked_awake_us = witness_awake_us(w->witness);
     r->give_up_us = world_now_us(w) + GIVE_UP_US;
     w->clients.n_requests++;
     if (is_post(r) && r->key[0] && r->may_lose && !r->was_repeated && fault_hits(w, SIM_FAULT_TWIN))
@@ -435,7 +438,10 @@ static void tell_witness(struct world *w, struct wish *r, const struct response 
         .body = res->body,
         .asked_wall_ms = r->asked_wall_ms,
         .answered_wall_ms = scheduler_wall_ms(&w->ms.scheduler),
+        .asked_us = r->asked_us,
+        .asked_awake_us = r->asked_awake_us,
         .message_type = r->message_type,
+        .simulator = r->simulator,
         .message_id = r->command == SIM_MESSAGE ? str_of(r->key) : STR_NONE,
     };
     char id[UUID_TEXT_LEN + 1];

@@ -51,6 +51,10 @@ static void wait_for_answers(struct world *w)
 {
     for (unsigned i = 0; i < QUIET_S && w->finish.n_open > 0 && !w->is_over; i++)
         wait_s(w, 1);
+    if (w->finish.n_open > 0 && !w->is_over) {
+        witness_unanswered(w->witness, "the shop at the end of the day");
+        w->is_over = true;
+    }
 }
 
 /* ---- one unsettled order --------------------------------------------------------------------- */
@@ -199,6 +203,8 @@ void finish_run(struct world *w)
         shop_put_settings(w, (enum simulator)s, true, on_answer);
     }
     wait_for_answers(w);
+    if (!w->is_over)
+        probe_run(w);
     if (chance_hits(&c, 500000))
         wait_s(w, w->app_config.payment_timeout_ms / 1000 + QUIET_S);
     for (f->round = 0; f->round < ROUNDS_MAX && !w->is_over; f->round++) {

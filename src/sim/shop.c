@@ -12,6 +12,8 @@
     "\"US\"}"
 #define BURSTS_MAX 8
 #define LOOKS_MAX 24
+/* Crashes are bounded, and so are full disks: by then the first products are there. */
+#define OPENS_S 7200
 
 /* ---- what answers say ------------------------------------------------------------------------ */
 
@@ -486,9 +488,20 @@ static void on_letters(struct world *w, struct wish *r, const struct response *r
         (void)letters_of(w, res->body);
 }
 
+static void look_at_settings(struct world *w)
+{
+    struct wish *r = wish_create(w, SIM_READ_SETTINGS, "GET", NULL);
+
+    r->simulator = (enum simulator)chance_below(&w->wishes, SIMULATOR_COUNT);
+    wish_target(r, "/simulators/%s", simulator_name(r->simulator).p);
+    wish_start(w, r, 0);
+}
+
 static void operator_looks(struct world *w, struct task *t)
 {
     struct wish *r = wish_create(w, SIM_READ, "GET", NULL);
+
+    look_at_settings(w);
 
     wish_target(r, "/dead-letters?limit=20");
     r->done = on_letters;
@@ -515,7 +528,7 @@ static unsigned fail_first_of(struct world *w, bool is_normal)
 void shop_put_settings(struct world *w, enum simulator which, bool is_normal, wish_cb done)
 {
     static const char *const payments[] = { "approve", "approve", "approve", "decline", "wait" };
-    struct wish *r = wish_create(w, SIM_OTHER_COMMAND, "PUT", NULL);
+    struct wish *r = wish_create(w, SIM_SETTINGS, "PUT", NULL);
     struct chance *c = &w->wishes;
     bool is_on = is_normal || chance_hits(c, 850000);
     bool is_odd = !is_normal && chance_hits(c, 200000);
@@ -524,6 +537,7 @@ void shop_put_settings(struct world *w, enum simulator which, bool is_normal, wi
     unsigned d1 = delay_of(w, is_normal), d2 = delay_of(w, is_normal),
              f = fail_first_of(w, is_normal), seed = (unsigned)chance_below(c, 100);
 
+    r->simulator = which;
     wish_target(r, "/simulators/%s", simulator_name(which).p);
     switch (which) {
     case SIMULATOR_PAYMENTS:
@@ -641,8 +655,13 @@ void shop_open(struct world *w, int64_t duration_us)
 {
     for (unsigned i = 0; i < w->shop.n_products; i++)
         make_product(w, i);
-    while (w->shop.n_products_made < w->shop.n_products && !w->is_over)
-        world_run_until(w, world_now_us(w) + SECOND_US);
+    for (unsigned i = 0; i < OPENS_S && w->shop.n_products_made < w->shop.n_products; i++)
+        if (!w->is_over)
+            world_run_until(w, world_now_us(w) + SECOND_US);
+    if (w->shop.n_products_made < w->shop.n_products && !w->is_over) {
+        witness_unanswered(w->witness, "who adds the first products");
+        w->is_over = true;
+    }
     let_orders_come(w, duration_us);
     task_start(w, &w->shop.operator_task, operator_looks, 5 * SECOND_US);
     task_start(w, &w->shop.stock_task, change_stock, 10 * SECOND_US);

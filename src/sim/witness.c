@@ -35,7 +35,7 @@ static void take_subscriptions(struct witness *w, const struct bus *bus)
 
         if (!s)
             continue;
-        w->subscriptions[i] = (struct subscription){ .config = s->config, .wants = s->wants };
+        w->subscriptions[i] = (struct subscription){ .config = s->config };
         w->has_subscription[i] = true;
     }
 }
@@ -129,6 +129,11 @@ void witness_time(struct witness *w, int64_t mono_us, int64_t wall_ms)
         timers_sweep(w);
 }
 
+int64_t witness_awake_us(const struct witness *w)
+{
+    return w->awake_us;
+}
+
 /* ---- the store --------------------------------------------------------------------------------- */
 
 static void judge_write(struct witness *w, const struct store_write *write)
@@ -143,8 +148,14 @@ static void judge_write(struct witness *w, const struct store_write *write)
             continue;
         if (row->db == DB_IDEMPOTENCY)
             answers_row(w, write, row);
+        else if (row->db == DB_SETTINGS)
+            contexts_row(w, row);
+        else if (row->db == DB_IGNORED && !row->is_delete)
+            ignored_row(w, row);
         rows_apply(w, row);
     }
+    if (!w->is_violated)
+        answers_write(w, write);
     if (!w->is_violated)
         letters_write(w, write);
     if (!w->is_violated)
@@ -227,13 +238,25 @@ void witness_started(struct witness *w, struct bus *bus)
     timers_started(w);
 }
 
+void witness_expects(struct witness *w, const struct order_id *id)
+{
+    history_lane(w, lane_of_order(*id))->is_expected = true;
+}
+
+void witness_unanswered(struct witness *w, const char *what)
+{
+    witness_violate(w, SIM_SETTLED, NULL, "nobody answers %s any more", what);
+}
+
 void witness_finished(struct witness *w, const struct store_view *v)
 {
     if (w->is_violated)
         return;
+    answers_finished(w);
     lanes_finished(w);
     timers_finished(w);
     settled_whole(w);
     money_finished(w);
     judge_whole(w, v, true);
+    settled_lists(w);
 }

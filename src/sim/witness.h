@@ -15,6 +15,7 @@
 #ifndef SRC_SIM_WITNESS_H
 #define SRC_SIM_WITNESS_H
 #include "orderly/app/bus.h"
+#include "orderly/app/settings.h"
 #include "orderly/app/store.h"
 #include "orderly/base/digest.h"
 
@@ -27,6 +28,8 @@
     X(REFUNDED, "what was charged for an order that ended cancelled or rejected goes back once")   \
     X(STOCK, "reserved + available = on hand, nothing negative, no reservation without an order")  \
     X(STREAM, "events are dense, in the log and in each stream, and follow from the one before")   \
+    X(HEARD, "a message that moves an order, or asks a context for something, is not passed over") \
+    X(ANSWER, "an answer says what the events say, and refuses only what may be refused")          \
     X(READ_MODEL, "snapshots and lists are what the events say")                                   \
     X(CURSOR, "no cursor is past a message that is not handled")                                   \
     X(DEAD_LETTER, "dead letters hold exactly what failed")                                        \
@@ -66,8 +69,10 @@ struct sim_answer {
         SIM_MESSAGE,
         SIM_RETRY,
         SIM_DISCARD,
+        SIM_SETTINGS,
         SIM_OTHER_COMMAND,
-        SIM_READ
+        SIM_READ,
+        SIM_READ_SETTINGS
     } command;
     uint64_t request; /* of the client's: the same number for each try with the same key */
     struct str key;   /* Idempotency-Key; n == 0: none */
@@ -78,7 +83,9 @@ struct sim_answer {
     uint64_t sequence; /* from ETag; 0: none */
     struct str body;
     int64_t asked_wall_ms, answered_wall_ms;
-    enum event_type message_type; /* SIM_MESSAGE */
+    int64_t asked_us, asked_awake_us; /* monotonic; witness_awake_us */
+    enum event_type message_type;     /* SIM_MESSAGE */
+    enum simulator simulator;         /* SIM_SETTINGS, SIM_READ_SETTINGS */
     struct str message_id;
 };
 
@@ -94,6 +101,8 @@ void witness_destroy(struct witness *w);
 
 /* Every call first says when it is. */
 void witness_time(struct witness *w, int64_t mono_us, int64_t wall_ms);
+/* Time in which the process could have done something. */
+int64_t witness_awake_us(const struct witness *w);
 
 /* These groups of rows (linked by store_write.link) are durable now. */
 void witness_committed(struct witness *w, const struct list *writes);
@@ -106,6 +115,10 @@ void witness_fails(struct witness *w, const struct delivery *d, enum failure_cod
 void witness_crashed(struct witness *w, const struct store_view *v);
 /* A new process has loaded. bus: its own. */
 void witness_started(struct witness *w, struct bus *bus);
+/* Placed when faults had stopped, of what there is, with contexts that behave: it goes its whole way. */
+void witness_expects(struct witness *w, const struct order_id *id);
+/* Faults have stopped, and for long this was asked for without an answer that is one. */
+void witness_unanswered(struct witness *w, const char *what);
 /* Faults have stopped, dead letters were retried by an operator, and nothing happens any more. */
 void witness_finished(struct witness *w, const struct store_view *v);
 

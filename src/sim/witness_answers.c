@@ -51,6 +51,9 @@ static const char *effect_lacks(const struct seen_lane *l, enum sim_command c)
     switch (c) {
     case SIM_CANCEL:
         return has_been(l, ORDER_CANCELLED) ? NULL : "is not cancelled";
+    case SIM_APPROVE:
+        return l->is_payment_requested || has_been(l, ORDER_PAID) ? NULL
+                                                                  : "is not asked to be charged";
     case SIM_MARK_PAID:
         return has_been(l, ORDER_PAID) ? NULL : "is not paid";
     case SIM_READY:
@@ -189,6 +192,10 @@ void answers_answered(struct witness *w, const struct sim_answer *a)
         acknowledged_order(w, a);
     if (is_success && a->command == SIM_MESSAGE)
         acknowledged_message(w, a);
+    if (is_success && !w->is_violated)
+        bodies_answered(w, a);
+    else if (!is_success)
+        refusals_answered(w, a);
     if (a->command != SIM_READ && (a->key.n > 0 || a->command == SIM_MESSAGE) && a->request != 0 &&
         is_kept(a))
         once_answered(w, a);
@@ -257,4 +264,77 @@ void answers_row(struct witness *w, const struct store_write *write, const struc
     else if (at_ms && s.expires_ms != at_ms + WITNESS_DAY_MS)
         witness_violate(w, SIM_ONCE, NULL, "a key is kept for %lld ms",
                         (long long)(s.expires_ms - at_ms));
+}
+
+/* ---- the lists of keys --------------------------------------------------------------------------- */
+
+#define EXPIRY_KEY (8 + 16)
+
+static int64_t expiry_ms(struct str key)
+{
+    return (int64_t)bytes_get_u64(key.p);
+}
+
+/* NULL: the key has gone, or has been used anew. */
+static const struct durable_row *answer_of_expiry(const struct witness *w, struct str key)
+{
+    const struct durable_row *r = rows_find(w, DB_IDEMPOTENCY, (struct str){ key.p + 8, 16 });
+    struct stored_answer s;
+
+    return r && stored_answer_decode(r->value, &s) == ERR_OK && s.expires_ms == expiry_ms(key)
+               ? r
+               : NULL;
+}
+
+static bool has_expiry(const struct witness *w, struct str key, const struct stored_answer *s)
+{
+    char expiry[EXPIRY_KEY];
+
+    if (key.n != sizeof(expiry) - 8)
+        return false;
+    bytes_put_u64(expiry, (uint64_t)s->expires_ms);
+    memcpy(expiry + 8, key.p, key.n);
+    return rows_find(w, DB_IDEMPOTENCY_EXPIRY, (struct str){ expiry, sizeof(expiry) }) != NULL;
+}
+
+/* A key that is in one list and not in the other would be kept for ever, or not be known after a
+ * start. */
+void answers_write(struct witness *w, const struct store_write *write)
+{
+    for (unsigned i = 0; i < write->n_rows; i++) {
+        const struct store_row *row = &write->rows[i];
+        struct stored_answer s;
+
+        if (row->db == DB_IDEMPOTENCY && !row->is_delete &&
+            stored_answer_decode(row->value, &s) == ERR_OK && !has_expiry(w, row->key, &s))
+            witness_violate(w, SIM_ONCE, NULL, "a key is stored, and nothing says until when");
+        if (row->db != DB_IDEMPOTENCY_EXPIRY)
+            continue;
+        if (row->key.n != EXPIRY_KEY)
+            witness_violate(w, SIM_ONCE, NULL, "the end of a key can't be read");
+        else if (row->is_delete && answer_of_expiry(w, row->key))
+            witness_violate(w, SIM_ONCE, NULL, "a key is kept, and nothing says until when");
+        else if (!row->is_delete && !answer_of_expiry(w, row->key))
+            witness_violate(w, SIM_ONCE, NULL, "a time is kept for a key that is not");
+    }
+}
+
+/* Keys are swept every second. */
+#define SWEPT_MS (INT64_C(60) * 1000)
+
+static void expiry_judge(void *ctx, struct map_node *n)
+{
+    struct witness *w = ctx;
+    const struct durable_row *r = container_of(n, struct durable_row, node);
+    struct str key = row_key_of(r);
+
+    if (r->db == DB_IDEMPOTENCY_EXPIRY && key.n == EXPIRY_KEY &&
+        expiry_ms(key) + SWEPT_MS < w->wall_ms)
+        witness_violate(w, SIM_ONCE, NULL, "a key is still kept, %lld ms after its 24 hours",
+                        (long long)(w->wall_ms - expiry_ms(key)));
+}
+
+void answers_finished(struct witness *w)
+{
+    map_each(&w->rows, expiry_judge, w);
 }

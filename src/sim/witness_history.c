@@ -21,6 +21,8 @@ static void lane_deinit(void *ctx, struct map_node *n)
         mem_free(l->queues[i].positions);
     mem_free(l->money);
     mem_free(l->pieces);
+    mem_free(l->goods);
+    mem_free(l->statuses);
     replay_deinit(&l->replay);
 }
 
@@ -115,6 +117,7 @@ static struct seen *history_add(struct witness *w, const struct event *e, struct
     s->occurred_at_ms = e->occurred_at_ms;
     s->row = row;
     s->lane = history_lane(w, e->lane);
+    s->lane->n_events++;
     if (w->n_events == w->events_cap) {
         w->events_cap = w->events_cap ? 2 * w->events_cap : 1024;
         w->events = mem_realloc(w->events, w->events_cap * sizeof(struct seen *));
@@ -128,9 +131,7 @@ static struct seen *history_add(struct witness *w, const struct event *e, struct
 static void history_offer(struct witness *w, const struct event *e, struct seen *s)
 {
     for (unsigned i = SUBSCRIPTION_NONE + 1; i < SUBSCRIPTION_COUNT; i++) {
-        const struct subscription *sub = &w->subscriptions[i];
-
-        if (!w->has_subscription[i] || event_infos[e->type].topic.n == 0 || !sub->wants(sub, e))
+        if (!w->has_subscription[i] || !wants_to_hear((enum subscription_id)i, e))
             continue;
         s->wanted |= subscription_bit((enum subscription_id)i);
         queue_add(&s->lane->queues[i], e->position);
@@ -175,6 +176,8 @@ void history_event(struct witness *w, const struct store_write *write, struct st
     letters_event(w, write, &e, s);
     money_event(w, &e, s);
     stock_event(w, &e, s);
+    goods_event(&e, s->lane);
+    contexts_event(&e, s->lane);
     timers_event(w, &e, s);
     answers_event(w, &e, s);
     models_event(w, &e, s);

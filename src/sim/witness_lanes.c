@@ -156,6 +156,7 @@ static void queue_hand_over(struct witness *w, enum subscription_id s, struct qu
     }
     q->state = QUEUE_IN_HAND;
     q->attempt = attempt;
+    q->handed_us = w->awake_us;
 }
 
 void lanes_handed_over(struct witness *w, const struct delivery *d)
@@ -195,8 +196,11 @@ static void queue_done(struct witness *w, enum subscription_id s, struct queue *
     q->next++;
     q->state = QUEUE_IDLE;
     q->attempt = 0;
-    if (s == SUBSCRIPTION_ORDERS)
+    if (s == SUBSCRIPTION_ORDERS) {
         money_handled(w, m);
+        ignored_handled(w, m);
+    }
+    contexts_handled(w, s, q, m);
 }
 
 void lanes_ended(struct witness *w, const struct delivery *d, enum delivery_end how)

@@ -99,6 +99,13 @@ void letters_crashed(struct witness *w)
     }
 }
 
+bool letters_are(const struct witness *w, struct uuid id, enum dead_letter_state state)
+{
+    const struct letter *l = letter_find(w, uuid_bytes(&id));
+
+    return l && l->state == state;
+}
+
 /* ---- a letter is written ---------------------------------------------------------------------- */
 
 static const struct store_row *write_find(const struct store_write *write, enum store_db db,

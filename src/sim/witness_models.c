@@ -53,6 +53,10 @@ static void take_confirmed(struct witness *w, struct seen_lane *l, struct replay
         return;
     is_confirmed = stored.is_confirmed;
     shipment_deinit(&stored);
+    if (is_confirmed && !l->is_confirmed) {
+        l->is_confirmed = true;
+        l->confirmed_us = w->awake_us;
+    }
     if (!is_confirmed || !o || !text_id_eq(&o->shipment_id.t, &part->id))
         return;
     for (unsigned i = q->n; i-- > 0;)

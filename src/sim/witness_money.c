@@ -32,6 +32,20 @@ static struct money *money_of(struct seen_lane *l, const struct payment_id *id)
     return m;
 }
 
+bool money_is_known(const struct seen_lane *l, const struct payment_id *id)
+{
+    const struct money *m = money_find(l, id);
+
+    return m && (m->is_paying || m->n_asked > 0 || m->n_recorded > 0);
+}
+
+bool money_is_recorded(const struct seen_lane *l, const struct payment_id *id)
+{
+    const struct money *m = money_find(l, id);
+
+    return m && (m->n_recorded > 0 || m->n_odd > 0);
+}
+
 #define MONEY_ARGS(m) STR_ARG(text_id_str(&(m)->id.t))
 
 /* A payment belongs to one order for ever. */
@@ -149,8 +163,10 @@ static void money_recorded(struct witness *w, const struct event *e, struct seen
 {
     struct money *m = money_of(l, &e->p.payment_id);
 
-    if ((m->is_taken || m->is_paying) && m->amount != e->p.amount)
+    if ((m->is_taken || m->is_paying) && m->amount != e->p.amount) {
+        m->n_odd++;
         return; /* what came back is not what was due */
+    }
     if (++m->n_recorded > 1)
         witness_violate(w, SIM_REFUNDED, l, "the refund of " STR_FMT " is written down twice",
                         MONEY_ARGS(m));
@@ -233,6 +249,9 @@ static void money_end(void *ctx, struct map_node *n)
     for (unsigned i = 0; i < l->n_money && l->flow != FLOW_NONE; i++) {
         const struct money *m = &l->money[i];
 
+        if (!m->is_builtin && m->n_asked > 0 && m->n_recorded == 0)
+            witness_violate(w, SIM_SETTLED, l, "the refund of " STR_FMT " is due for ever",
+                            MONEY_ARGS(m));
         if (!m->is_taken || !m->is_builtin)
             continue;
         if (!money_has_to_go_back(l, m)) {

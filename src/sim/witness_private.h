@@ -9,13 +9,18 @@
  *   witness_letters.c   DEAD_LETTER
  *   witness_cursors.c   CURSOR
  *   witness_streams.c   STREAM
+ *   witness_wants.c     who has to hear what
+ *   witness_ignored.c   HEARD: what Orders passes over
+ *   witness_contexts.c  HEARD: what the built-in contexts answer
+ *   witness_refusals.c  ANSWER: what is refused
+ *   witness_bodies.c    ANSWER: what is granted
  *   witness_money.c     CHARGED_ONCE, REFUNDED
  *   witness_stock.c     STOCK
  *   witness_models.c    READ_MODEL
  *   witness_timers.c    TIMER
  *   witness_settled.c   SETTLED
  *
- * Of the server's own code the witness uses what reads rows, `wants`, and for READ_MODEL the replay;
+ * Of the server's own code the witness uses what reads rows, and for READ_MODEL the replay;
  * what follows from an event otherwise it works out for itself, so that a decision that is wrong in
  * the server is not wrong here too. */
 #ifndef SRC_SIM_WITNESS_PRIVATE_H
@@ -24,6 +29,7 @@
 #include "orderly/app/event_codec.h"
 #include "orderly/app/order_counts.h"
 #include "orderly/app/replay.h"
+#include "orderly/app/settings.h"
 #include "orderly/base/arena.h"
 #include "orderly/base/map.h"
 #include "witness.h"
@@ -70,7 +76,14 @@ struct queue {
     bool is_permanent; /* FAILED, for good */
     unsigned attempt;  /* of the one at `next`: the one in hand, or the last that failed; 0: none */
     int64_t failed_us;
+    int64_t handed_us;     /* IN_HAND, since then, in time awake */
     struct letter *letter; /* PARKED behind it */
+};
+
+/* A shipment that Orders has heard of. */
+struct goods {
+    struct shipment_id id;
+    bool is_own;
 };
 
 struct money {
@@ -81,6 +94,7 @@ struct money {
     bool is_taken;   /* an event says that it was */
     bool is_paying;  /* it paid the order */
     unsigned n_asked, n_given_back, n_recorded;
+    unsigned n_odd; /* recorded, of another sum */
 };
 struct pieces {
     struct reservation_id id;
@@ -105,7 +119,18 @@ struct seen_lane {
     enum order_status status;
     uint32_t visited;  /* bit for each status */
     uint64_t sequence; /* of the order's stream */
-    bool is_acknowledged, is_dispatched, is_delivered;
+    uint8_t *statuses; /* [sequence - 1] */
+    size_t statuses_cap;
+    bool is_acknowledged, is_dispatched, is_delivered, is_payment_requested;
+    bool is_charge_pending, is_charge_decided, is_stock_decided, is_shipment_made; /* built in */
+    bool is_expected; /* to go its whole way */
+    unsigned n_events;
+    bool is_confirmed;    /* Shipments knows that it was shipped */
+    int64_t confirmed_us; /* since then, in time awake */
+    /* What clients have read of it: last, and by when the latest. */
+    uint64_t shown_sequence, read_sequence;
+    struct digest16 shown;
+    int64_t read_us;
     int64_t total;
     struct currency currency;
     int64_t deadline_ms;
@@ -115,6 +140,8 @@ struct seen_lane {
     unsigned n_money, n_money_cap;
     struct pieces *pieces;
     unsigned n_pieces, n_pieces_cap;
+    struct goods *goods;
+    unsigned n_goods, n_goods_cap;
 };
 
 struct stream { /* STREAM */
@@ -130,7 +157,7 @@ struct owned { /* CHARGED_ONCE: whose payment it is */
 struct product_stock { /* STOCK */
     struct map_node node;
     struct sku sku;
-    int64_t on_hand, reserved;
+    int64_t first, on_hand, reserved;
     uint64_t position;
     struct list touched_link;
 };
@@ -176,7 +203,7 @@ struct witness {
     struct map_key key;
     struct arena memory;                                   /* what stays */
     struct arena scratch;                                  /* of one event or row */
-    struct subscription subscriptions[SUBSCRIPTION_COUNT]; /* config, wants */
+    struct subscription subscriptions[SUBSCRIPTION_COUNT]; /* config */
     bool has_subscription[SUBSCRIPTION_COUNT];
 
     struct seen **events; /* [position - 1] */
@@ -192,6 +219,10 @@ struct witness {
     uint64_t cursors[SUBSCRIPTION_COUNT];
     bool has_skipped_audit;
     struct order_counts counted; /* up to its position */
+    struct simulators settings;
+    bool has_settings[SIMULATOR_COUNT];
+    int64_t settings_us[SIMULATOR_COUNT];      /* changed then, in time awake */
+    int64_t settings_mono_us[SIMULATOR_COUNT]; /* the same, monotonic */
     int64_t swept_us;
     int64_t awake_us; /* time in which the process could have done something */
     struct {
@@ -238,6 +269,9 @@ void timers_event(struct witness *w, const struct event *e, struct seen *s);
 void answers_event(struct witness *w, const struct event *e, struct seen *s);
 void models_event(struct witness *w, const struct event *e, struct seen *s);
 
+void goods_event(const struct event *e, struct seen_lane *l);
+void contexts_event(const struct event *e, struct seen_lane *l);
+
 /* What judges a write once all of its rows are known. */
 void models_write(struct witness *w, const struct store_write *write);
 void stock_write(struct witness *w, const struct store_write *write);
@@ -245,6 +279,10 @@ void cursors_write(struct witness *w, const struct store_write *write);
 void letters_write(struct witness *w, const struct store_write *write);
 /* Before they replace what is there. */
 void answers_row(struct witness *w, const struct store_write *write, const struct store_row *row);
+/* Of keys: once all rows are known. */
+void answers_write(struct witness *w, const struct store_write *write);
+void contexts_row(struct witness *w, const struct store_row *row);
+void ignored_row(struct witness *w, const struct store_row *row);
 
 /* Deliveries. */
 void lanes_handed_over(struct witness *w, const struct delivery *d);
@@ -261,17 +299,36 @@ void letters_alone_handed_over(struct witness *w, struct letter *l, const struct
 void letters_alone_ended(struct witness *w, struct letter *l, enum delivery_end how);
 struct letter *letters_alone_of(const struct witness *w, enum subscription_id s, uint64_t position);
 void letters_crashed(struct witness *w);
+void ignored_handled(struct witness *w, const struct seen *m);
+void contexts_handled(struct witness *w, enum subscription_id s, const struct queue *q,
+                      const struct seen *m);
 
 void answers_answered(struct witness *w, const struct sim_answer *a);
+void refusals_answered(struct witness *w, const struct sim_answer *a);
+void bodies_answered(struct witness *w, const struct sim_answer *a);
+
+/* What others know. */
+bool wants_to_hear(enum subscription_id s, const struct event *e);
+bool money_is_known(const struct seen_lane *l, const struct payment_id *id); /* of Orders */
+bool money_is_recorded(const struct seen_lane *l, const struct payment_id *id);
+bool pieces_are_known(const struct seen_lane *l, const struct reservation_id *id);
+bool pieces_are_recorded(const struct seen_lane *l, const struct reservation_id *id);
+bool letters_are(const struct witness *w, struct uuid id, enum dead_letter_state state);
+uint64_t stream_length(const struct witness *w, enum aggregate type, struct str id);
+bool stock_first(const struct witness *w, struct str sku, int64_t *first); /* with which it came */
+/* The first member of this name in a body: a text without escapes. */
+bool text_of(struct str body, const char *name, struct str *out);
 void timers_sweep(struct witness *w);
 void timers_started(struct witness *w);
 
 /* Whole state. */
 void money_finished(struct witness *w);
+void answers_finished(struct witness *w);
 void stock_whole(struct witness *w, bool is_end);
 void letters_whole(struct witness *w);
 void cursors_whole(struct witness *w);
 void settled_whole(struct witness *w);
+void settled_lists(struct witness *w);
 void lanes_finished(struct witness *w);
 void timers_finished(struct witness *w);
 

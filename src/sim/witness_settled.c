@@ -21,6 +21,24 @@ static bool has_arrived(const struct seen_lane *l)
     }
 }
 
+/* The whole ways, by the drawings: five events to STOCK_RESERVED, and OrderReadied, OrderCompleted,
+ * StockTaken; seven to SHIPPED, and ShipmentDispatched, StockTaken, ShipmentDelivered,
+ * OrderDelivered. */
+#define PAY_FIRST_EVENTS 8
+#define STOCK_FIRST_EVENTS 11
+
+static void expected_judge(struct witness *w, const struct seen_lane *l)
+{
+    bool pays_first = l->flow == FLOW_PAY_FIRST;
+
+    if (l->status != (pays_first ? ORDER_COMPLETED : ORDER_DELIVERED))
+        witness_violate(w, SIM_SETTLED, l, "met no fault, and is " STR_FMT,
+                        STR_ARG(order_status_name(l->status)));
+    else if (l->n_events != (pays_first ? PAY_FIRST_EVENTS : STOCK_FIRST_EVENTS))
+        witness_violate(w, SIM_SETTLED, l, "met no fault, and took %u events to its end",
+                        l->n_events);
+}
+
 static void order_judge(void *ctx, struct map_node *n)
 {
     struct witness *w = ctx;
@@ -30,6 +48,8 @@ static void order_judge(void *ctx, struct map_node *n)
     if (l->flow != FLOW_NONE && !has_arrived(l))
         witness_violate(w, SIM_SETTLED, l, "is " STR_FMT " for ever",
                         STR_ARG(order_status_name(l->status)));
+    if (l->is_expected)
+        expected_judge(w, l);
 }
 
 static void letter_judge(void *ctx, struct map_node *n)
@@ -49,4 +69,16 @@ void settled_whole(struct witness *w)
     if (w->n_rows[DB_LANES] > 0)
         witness_violate(w, SIM_SETTLED, NULL, "%llu lanes are still deferred",
                         (unsigned long long)w->n_rows[DB_LANES]);
+}
+
+/* What an operator would look at. */
+void settled_lists(struct witness *w)
+{
+    if (w->n_rows[DB_UNSETTLED] > 0 || w->n_rows[DB_REFUNDS_DUE] > 0 || w->n_rows[DB_DEADLINES] > 0)
+        witness_violate(w, SIM_SETTLED, NULL,
+                        "%llu orders are listed as unsettled, %llu with refunds that are due, %llu "
+                        "with a deadline",
+                        (unsigned long long)w->n_rows[DB_UNSETTLED],
+                        (unsigned long long)w->n_rows[DB_REFUNDS_DUE],
+                        (unsigned long long)w->n_rows[DB_DEADLINES]);
 }

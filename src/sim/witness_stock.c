@@ -58,6 +58,37 @@ static struct pieces *pieces_of(struct seen_lane *l, const struct reservation_id
     return p;
 }
 
+static const struct pieces *pieces_find(const struct seen_lane *l, const struct reservation_id *id)
+{
+    for (unsigned i = 0; i < l->n_pieces; i++)
+        if (text_id_eq(&l->pieces[i].id.t, &id->t))
+            return &l->pieces[i];
+    return NULL;
+}
+
+bool pieces_are_known(const struct seen_lane *l, const struct reservation_id *id)
+{
+    const struct pieces *p = pieces_find(l, id);
+
+    return p && (p->is_reserving || p->n_asked > 0 || p->n_recorded > 0);
+}
+
+bool pieces_are_recorded(const struct seen_lane *l, const struct reservation_id *id)
+{
+    const struct pieces *p = pieces_find(l, id);
+
+    return p && p->n_recorded > 0;
+}
+
+bool stock_first(const struct witness *w, struct str sku, int64_t *first)
+{
+    struct map_node *n = map_find(&w->stock, sku);
+
+    if (n)
+        *first = container_of(n, struct product_stock, node)->first;
+    return n != NULL;
+}
+
 #define PIECES_ARGS(p) STR_ARG(text_id_str(&(p)->id.t))
 
 static bool pieces_stand(const struct pieces *p)
@@ -175,6 +206,9 @@ void stock_event(struct witness *w, const struct event *e, struct seen *s)
         return;
     switch (e->type) {
     case EVENT_PRODUCT_ADDED:
+        stock_of(w, &e->p.sku)->first = e->p.stock_delta;
+        stock_move(w, e, l, &e->p.sku, e->p.stock_delta, 0);
+        return;
     case EVENT_STOCK_ADJUSTED:
         stock_move(w, e, l, &e->p.sku, e->p.stock_delta, 0);
         return;

@@ -61,6 +61,16 @@ static void order_goes(struct seen_lane *l, enum order_status to)
     l->visited |= 1u << to;
 }
 
+/* How the order stands behind each event of its stream. */
+static void order_note(struct seen_lane *l)
+{
+    if (l->sequence > l->statuses_cap) {
+        l->statuses_cap = l->statuses_cap ? 2 * l->statuses_cap : 16;
+        l->statuses = mem_realloc(l->statuses, l->statuses_cap);
+    }
+    l->statuses[l->sequence - 1] = (uint8_t)l->status;
+}
+
 static void order_begins(struct witness *w, const struct event *e, struct seen_lane *l)
 {
     if (l->flow != FLOW_NONE) {
@@ -78,13 +88,14 @@ static void order_moves(struct witness *w, const struct event *e, struct seen_la
 {
     const struct way *way;
 
-    l->sequence = e->sequence;
     if (e->type == EVENT_ORDER_PLACED) {
         order_begins(w, e, l);
         return;
     }
-    if (l->flow != FLOW_NONE && is_aside(e->type))
+    if (l->flow != FLOW_NONE && is_aside(e->type)) {
+        l->is_payment_requested |= e->type == EVENT_ORDER_PAYMENT_REQUESTED;
         return;
+    }
     way = way_of(l, e->type);
     if (way)
         order_goes(l, way->to);
@@ -92,6 +103,19 @@ static void order_moves(struct witness *w, const struct event *e, struct seen_la
         witness_violate(w, SIM_STREAM, l, STR_FMT " (position %llu) does not follow from " STR_FMT,
                         STR_ARG(event_infos[e->type].type), (unsigned long long)e->position,
                         STR_ARG(order_status_name(l->status)));
+}
+
+uint64_t stream_length(const struct witness *w, enum aggregate type, struct str id)
+{
+    char bytes[1 + TEXT_ID_MAX];
+    struct map_node *n;
+
+    if (id.n > TEXT_ID_MAX)
+        return 0;
+    bytes[0] = (char)type;
+    memcpy(bytes + 1, id.p, id.n);
+    n = map_find(&w->streams, (struct str){ bytes, 1u + id.n });
+    return n ? container_of(n, struct stream, node)->sequence : 0;
 }
 
 static struct stream *stream_of(struct witness *w, const struct stream_id *id)
@@ -112,6 +136,16 @@ static struct stream *stream_of(struct witness *w, const struct stream_id *id)
     return s;
 }
 
+/* Goods leave only when Shipments knows that they are the order's. */
+static void carrier_moves(struct witness *w, const struct event *e, const struct seen_lane *l)
+{
+    if ((e->type == EVENT_SHIPMENT_DISPATCHED || e->type == EVENT_SHIPMENT_DELIVERED) &&
+        e->verdict == VERDICT_FINE && !l->is_confirmed)
+        witness_violate(w, SIM_STREAM, l,
+                        STR_FMT " (position %llu) of what Shipments has not heard to be shipped",
+                        STR_ARG(event_infos[e->type].type), (unsigned long long)e->position);
+}
+
 /* An outcome that is refused, or that has no id of its own, lies under the order's id; so streams are
  * told apart by lane too, where two orders could share the id. */
 void stream_event(struct witness *w, const struct event *e, struct seen *s)
@@ -129,8 +163,20 @@ void stream_event(struct witness *w, const struct event *e, struct seen *s)
     if (!uuid_is_nil(e->cause.u) && !s->cause)
         witness_violate(w, SIM_STREAM, s->lane, "position %llu has a cause that is not in the log",
                         (unsigned long long)e->position);
-    if (e->stream.type == AGGREGATE_ORDER)
+    if (e->handled_by != SUBSCRIPTION_NONE && uuid_is_nil(e->cause.u))
+        witness_violate(w, SIM_STREAM, s->lane,
+                        "position %llu is what %s made of a message, and names none",
+                        (unsigned long long)e->position, subscription_name(e->handled_by).p);
+    if (e->occurred_at_ms > w->wall_high_ms)
+        witness_violate(w, SIM_STREAM, s->lane, "position %llu happened %lld ms in the future",
+                        (unsigned long long)e->position,
+                        (long long)(e->occurred_at_ms - w->wall_high_ms));
+    if (e->stream.type == AGGREGATE_ORDER && !w->is_violated) {
+        s->lane->sequence = e->sequence;
         order_moves(w, e, s->lane);
+        order_note(s->lane);
+    }
+    carrier_moves(w, e, s->lane);
     if (e->type == EVENT_SHIPMENT_DISPATCHED && e->verdict == VERDICT_FINE)
         s->lane->is_dispatched = true;
     if (e->type == EVENT_SHIPMENT_DELIVERED && e->verdict == VERDICT_FINE)

@@ -61,6 +61,25 @@ static int64_t done_us(struct world *w, enum sim_fault slow)
     return w->ms.now_us + us;
 }
 
+/* The process ends inside the commit: the first n writes are durable or are not, the others are not,
+ * and it never learns which. */
+static void tear(struct world *w, uint32_t n)
+{
+    struct store_virtual *s = &w->process.store;
+    bool is_durable = chance_hits(&w->faults.chance, 500000);
+    struct list writes;
+
+    trace_step(&w->trace, 'T', n, s->n_writes, is_durable);
+    list_init(&writes);
+    for (uint32_t i = 0; i < n; i++)
+        list_push_back(&writes, list_pop_front(&s->writes_waiting));
+    if (is_durable)
+        (void)w->disk.engine.ops->apply(&w->disk.engine, &writes);
+    list_init(&writes);
+    w->commit_due_us = 0;
+    crash(w, "it is killed inside a commit");
+}
+
 static void commit(struct world *w)
 {
     struct store_virtual *s = &w->process.store;
@@ -81,7 +100,10 @@ static void commit(struct world *w)
                 ERR_FULL);
         else
             w->disk.mood = SIM_DISK_FULL;
-    } else if (fault_hits(w, SIM_FAULT_STORE_FAILED) || fault_hits(w, SIM_FAULT_TORN)) {
+    } else if (fault_hits(w, SIM_FAULT_TORN)) {
+        tear(w, n < s->n_writes ? n : s->n_writes);
+        return;
+    } else if (fault_hits(w, SIM_FAULT_STORE_FAILED)) {
         w->disk.mood =
             chance_hits(&w->faults.chance, 500000) ? SIM_DISK_FAILS_BEFORE : SIM_DISK_FAILS_AFTER;
     }
@@ -405,7 +427,7 @@ static void choose_config(struct world *w)
     if (chance_hits(&c, 300000))
         a->cache_bytes_max = 4096 + (size_t)chance_span(&c, 16);
     if (chance_hits(&c, 300000))
-        a->payment_timeout_ms = 5000 + chance_span(&c, 20);
+        a->payment_timeout_ms = chance_hits(&c, 100000) ? 0 : 5000 + chance_span(&c, 20);
     if (chance_hits(&c, 200000))
         a->retries = (unsigned)chance_below(&c, 3);
 }
@@ -498,7 +520,7 @@ static void note_outcome(struct world *w, struct sim_outcome *out, struct buf *s
     witness_counts(w->witness, &out->counts);
     out->steps = w->trace.n_steps;
     out->requests = w->clients.n_requests;
-    out->orders = w->shop.n_plans;
+    out->orders = w->shop.n_plans + probe_orders(w);
     memcpy(out->faults, w->faults.counts, sizeof(out->faults));
     out->simulated_us = w->ms.now_us - w->started_us;
     if (story)

@@ -2,7 +2,8 @@
  *
  *     process.c  the server, and how it ends and begins       clients.c  connections, requests, answers
  *     shop.c     what the clients want: orders and products   finish.c   when faults have stopped
- *     faults.c   what goes wrong, how often in this seed      world.c    the loop: what happens next
+ *     faults.c   what goes wrong, how often in this seed      probe.c    two orders more, then
+ *     world.c    the loop: what happens next
  *
  * A step is one thing that the seed chose among all that can happen now: a turn of the loop, its alarm,
  * a commit of some of the writes, a read, some bytes from a client, an answer read. Where nothing can,
@@ -110,14 +111,16 @@ struct wish {
     bool has_order;
     struct order_id order;
     enum event_type message_type;
+    enum simulator simulator;
     unsigned tries, tries_max;
     bool is_essential; /* tried until it is answered */
     bool may_lose;     /* its answer may be lost and come late */
     bool was_repeated;
     unsigned client; /* UINT_MAX: any */
     int64_t asked_wall_ms;
+    int64_t asked_awake_us;
     int64_t answered_wall_ms;
-    int64_t sent_us, give_up_us;
+    int64_t asked_us, give_up_us;
     wish_cb done;
 };
 
@@ -226,6 +229,23 @@ struct finish {
 /* Runs the world until all is settled, or nothing more can be done for it. */
 void finish_run(struct world *w);
 
+/* ---- probe.c --------------------------------------------------------------------------------- */
+
+struct probed {
+    struct order_id id;
+    char id_text[UUID_TEXT_LEN + 1];
+};
+struct probe {
+    unsigned n_open; /* questions that are not answered */
+    uint64_t first_number;
+    struct probed orders[2]; /* pay_first, stock_first */
+    char shipment_id[TEXT_ID_MAX + 1];
+};
+/* The contexts behave as they should by then. */
+void probe_run(struct world *w);
+/* That it has placed. */
+unsigned probe_orders(const struct world *w);
+
 /* ---- faults.c -------------------------------------------------------------------------------- */
 
 struct faults {
@@ -262,6 +282,7 @@ struct world {
     struct shop shop;
     struct faults faults;
     struct finish finish;
+    struct probe probe;
     struct heap tasks;
     struct task restart;
     struct witness *witness;

@@ -222,7 +222,7 @@ PLANTS = [
                 "    id = lane.subscription;",
             ),
         ),
-        ("LANE_ORDER", "CURSOR"),
+        ("LANE_ORDER", "CURSOR", "ANSWER"),
     ),
     Plant(
         # With the key, another answer is kept than the one that was given.
@@ -275,6 +275,105 @@ PLANTS = [
             (
                 "        deferral_wait(d, delay_ms);",
                 "        l->phase = LANE_PHASE_WAITING;",
+            ),
+        ),
+        ("SETTLED",),
+    ),
+    Plant(
+        # The answer names the version before the one that it shows.
+        "answer_of_another_version",
+        "src/infra/api/commands.c",
+        (
+            (
+                "etag_of(a, r->order->sequence)",
+                "etag_of(a, r->order->sequence - (r->order->sequence > 1))",
+            ),
+        ),
+        ("ANSWER",),
+    ),
+    Plant(
+        # An order that has ended is not found any more.
+        "order_not_found_once_ended",
+        "src/app/order_read.c",
+        (
+            (
+                "    r->done(r, d->order, ERR_OK); /*",
+                "    r->done(r, d->order && order_is_final(d->order) ? NULL : d->order, ERR_OK); /*",
+            ),
+        ),
+        ("ACKNOWLEDGED",),
+    ),
+    Plant(
+        # A start goes by the settings that a server has at first.
+        "settings_lost_on_restart",
+        "src/app/startup.c",
+        (
+            (
+                "            return settings_decode(value, (enum simulator)i, &s->simulators);",
+                "            return (void)value, ERR_OK;",
+            ),
+        ),
+        ("ANSWER", "HEARD"),
+    ),
+    Plant(
+        # What can't be reserved is sometimes passed over, and the order waits for ever.
+        "rejection_passed_over",
+        "src/domain/order_decide_messages.c",
+        (
+            (
+                "    return row ? order_end(o, row, reason, out) : ORDER_OUTCOME_IGNORED;",
+                "    return row && reason.n < 12 ? order_end(o, row, reason, out)\n"
+                "                                : ORDER_OUTCOME_IGNORED;",
+            ),
+        ),
+        ("HEARD",),
+    ),
+    Plant(
+        # Shipments says that it has handled what it has not.
+        "shipment_not_made",
+        "src/app/contexts/shipments.c",
+        (
+            (
+                "    if (dossier_own_part(h->dossier, AGGREGATE_SHIPMENT)) {",
+                "    if (h->event->position % 7 == 0 ||\n"
+                "        dossier_own_part(h->dossier, AGGREGATE_SHIPMENT)) {",
+            ),
+        ),
+        ("HEARD",),
+    ),
+    Plant(
+        # Orders is deaf to the carrier's last word.
+        "delivery_not_heard",
+        "src/domain/flow_stock_first.c",
+        (
+            (
+                "    { EVENT_SHIPMENT_DELIVERED, CONTEXT_ORDERS, { EVENT_ORDER_DELIVERED } },\n",
+                "",
+            ),
+        ),
+        ("CURSOR", "SETTLED"),
+    ),
+    Plant(
+        # Nobody takes old keys away.
+        "keys_never_swept",
+        "src/app/key_sweep.c",
+        (
+            (
+                "    if (!app->is_draining)\n        timer_start",
+                "    if (!app)\n        timer_start",
+            ),
+        ),
+        ("ONCE",),
+    ),
+    Plant(
+        # From some time on nobody can order any more.
+        "door_stays_closed",
+        "src/app/place_order.c",
+        (
+            (
+                "    if (why == REFUSED_COUNT)\n        return false;",
+                "    if (why == REFUSED_COUNT && c->app->log.last_position < 700)\n"
+                "        return false;",
             ),
         ),
         ("SETTLED",),
