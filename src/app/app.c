@@ -9,7 +9,7 @@
 #define TURN_CROWDED_US_MAX 8000
 #define PROBE_MS 1000
 #define DRAIN_LOOK_MS 5
-#define CARTS_UNUSED_MAX 16384
+#define CACHE_CARTS_SHARE 4 /* a fourth of the cache is for carts, the rest for orders */
 
 const struct app_config app_config_default = {
     .payment_timeout_ms = PAYMENT_TIMEOUT_MS_DEFAULT,
@@ -196,8 +196,8 @@ struct app *app_create(const struct app_config *config, struct scheduler *schedu
     a->log.publish_ctx = a;
     bus_init(&a->bus, &a->log, &a->timers, random, log, &a->metrics, &key);
     feed_init(&a->feed, store, &a->timers, config->followers_max);
-    dossiers_init(&a->dossiers, store, &key, config->cache_bytes_max);
-    carts_init(&a->carts, store, &key, CARTS_UNUSED_MAX);
+    carts_init(&a->carts, store, &key, config->cache_bytes_max / CACHE_CARTS_SHARE);
+    dossiers_init(&a->dossiers, store, &key, config->cache_bytes_max - a->carts.bytes_max);
     catalogue_init(&a->catalogue, &key, config->products_max);
     idempotency_init(&a->idempotency, &key, config->idempotency_keys_max);
     map_init(&a->letters, &key);
@@ -380,6 +380,13 @@ struct store *app_store(struct app *a)
 uint64_t app_idempotency_entries(const struct app *a)
 {
     return a->idempotency.len;
+}
+
+struct cache_use app_cache_use(const struct app *a, enum cached what)
+{
+    if (what == CACHED_CARTS)
+        return (struct cache_use){ carts_bytes(&a->carts), a->carts.n_evicted };
+    return (struct cache_use){ a->dossiers.bytes, a->dossiers.n_evicted };
 }
 
 bool app_is_crowded(const struct app *a)

@@ -10,10 +10,9 @@ struct cart_load {
     enum err status;
 };
 
-void carts_init(struct carts *cs, struct store *store, const struct map_key *key,
-                unsigned len_unused_max)
+void carts_init(struct carts *cs, struct store *store, const struct map_key *key, size_t bytes_max)
 {
-    *cs = (struct carts){ .store = store, .len_unused_max = len_unused_max };
+    *cs = (struct carts){ .store = store, .bytes_max = bytes_max };
     map_init(&cs->map, key);
     list_init(&cs->lru);
 }
@@ -36,6 +35,21 @@ static void cart_entry_forget(struct cart_entry *e)
     mem_free(e);
 }
 
+/* Of those that nobody uses; each is of the same size, however many lines it has. */
+size_t carts_bytes(const struct carts *cs)
+{
+    return cs->len_unused * sizeof(struct cart_entry);
+}
+
+static void carts_evict(struct carts *cs)
+{
+    while (carts_bytes(cs) > cs->bytes_max) {
+        cart_entry_forget(container_of(list_pop_front(&cs->lru), struct cart_entry, lru));
+        cs->len_unused--;
+        cs->n_evicted++;
+    }
+}
+
 void cart_entry_close(struct cart_entry *e)
 {
     struct carts *cs = e->carts;
@@ -48,10 +62,8 @@ void cart_entry_close(struct cart_entry *e)
         return;
     }
     list_push_back(&cs->lru, &e->lru);
-    if (++cs->len_unused > cs->len_unused_max) {
-        cs->len_unused--;
-        cart_entry_forget(container_of(list_pop_front(&cs->lru), struct cart_entry, lru));
-    }
+    cs->len_unused++;
+    carts_evict(cs);
 }
 
 static void cart_entry_pin(struct cart_entry *e)
@@ -73,14 +85,6 @@ static struct cart_entry *cart_entry_create(struct carts *cs, struct cart_id id)
     list_init(&e->waiting);
     turn_init(&e->turn);
     map_insert(&cs->map, &e->node, uuid_bytes(&e->id.u));
-    return e;
-}
-
-struct cart_entry *carts_open_new(struct carts *cs, struct cart_id id)
-{
-    struct cart_entry *e = cart_entry_create(cs, id);
-
-    e->is_loaded = true;
     return e;
 }
 

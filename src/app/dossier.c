@@ -84,6 +84,7 @@ static void dossiers_evict(struct dossiers *ds)
 
         INVARIANT(d->pins == 0);
         ds->bytes -= d->bytes;
+        ds->n_evicted++;
         map_remove(&ds->map, &d->node);
         dossier_destroy(d);
     }

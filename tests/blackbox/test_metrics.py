@@ -30,6 +30,8 @@ AGREED = {
     "refused_total": ("counter", {"reason"}),
     "store_bytes": ("gauge", set()),
     "idempotency_entries": ("gauge", set()),
+    "cache_bytes": ("gauge", {"kind"}),
+    "cache_evictions_total": ("counter", {"kind"}),
 }
 PROCESS = {"cpu_seconds_total": "counter", "resident_memory_bytes": "gauge",
            "virtual_memory_bytes": "gauge", "start_time_seconds": "gauge", "open_fds": "gauge",

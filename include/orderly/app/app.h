@@ -66,6 +66,13 @@ struct timers *app_timers(struct app *a);
 struct scheduler *app_scheduler(struct app *a);
 struct store *app_store(struct app *a);
 uint64_t app_idempotency_entries(const struct app *a);
+/* What is kept of the settled, for those who ask again: bytes now, and how many had to leave. */
+enum cached { CACHED_ORDERS, CACHED_CARTS, CACHED_COUNT };
+struct cache_use {
+    size_t bytes;
+    uint64_t n_evicted;
+};
+struct cache_use app_cache_use(const struct app *a, enum cached what);
 /* As many commands wait to enter as may: a new one would be refused. */
 bool app_is_crowded(const struct app *a);
 void app_count_refused(struct app *a, enum refused why);

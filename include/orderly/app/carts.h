@@ -1,5 +1,5 @@
-/* Carts in memory: loaded from their snapshot on demand, evicted when nobody uses them, oldest
- * first. Thread: loop. */
+/* Carts in memory: loaded from their snapshot when they are first changed. Bounded: those that nobody
+ * uses are evicted, oldest first, once they take more than their bytes. Thread: loop. */
 #ifndef ORDERLY_APP_CARTS_H
 #define ORDERLY_APP_CARTS_H
 #include "orderly/app/store.h"
@@ -25,7 +25,8 @@ struct carts {
     struct store *store;
     struct map map;
     struct list lru;
-    unsigned len_unused, len_unused_max;
+    size_t len_unused, bytes_max;
+    uint64_t n_evicted;
 };
 
 struct cart_wait {
@@ -34,11 +35,10 @@ struct cart_wait {
     void (*ready)(struct cart_wait *w, enum err status); /* inside carts_open or later */
 };
 
-void carts_init(struct carts *cs, struct store *store, const struct map_key *key,
-                unsigned len_unused_max);
+void carts_init(struct carts *cs, struct store *store, const struct map_key *key, size_t bytes_max);
 void carts_deinit(struct carts *cs);
 /* As dossier_open. */
 void carts_open(struct carts *cs, struct cart_id id, struct cart_wait *w);
-struct cart_entry *carts_open_new(struct carts *cs, struct cart_id id);
 void cart_entry_close(struct cart_entry *e);
+size_t carts_bytes(const struct carts *cs);
 #endif

@@ -55,6 +55,7 @@ struct dossiers {
     struct map map;
     struct list lru; /* unused ones, oldest first */
     size_t bytes, bytes_max;
+    uint64_t n_evicted;
 };
 
 void dossiers_init(struct dossiers *ds, struct store *store, const struct map_key *key,

@@ -369,6 +369,22 @@ static void write_relays(struct buf *b, const struct app *app)
     }
 }
 
+static void write_cache(struct buf *b, const struct app *app)
+{
+    static const char *const kinds[CACHED_COUNT] = {
+        [CACHED_ORDERS] = "kind=\"orders\"",
+        [CACHED_CARTS] = "kind=\"carts\"",
+    };
+
+    metrics_head(b, "cache_bytes", "gauge", "Settled orders and carts kept in memory.");
+    for (unsigned k = 0; k < CACHED_COUNT; k++)
+        metrics_u64(b, "cache_bytes", kinds[k], app_cache_use(app, k).bytes);
+    metrics_head(b, "cache_evictions_total", "counter",
+                 "Those that made room for others, and are read anew when asked for.");
+    for (unsigned k = 0; k < CACHED_COUNT; k++)
+        metrics_u64(b, "cache_evictions_total", kinds[k], app_cache_use(app, k).n_evicted);
+}
+
 void metrics_write_app(struct buf *b, struct app *app)
 {
     struct metrics *m = app_metrics_mut(app);
@@ -382,6 +398,7 @@ void metrics_write_app(struct buf *b, struct app *app)
     write_refused(b, m);
     metrics_head(b, "idempotency_entries", "gauge", "Idempotency keys and message ids kept.");
     metrics_u64(b, "idempotency_entries", "", app_idempotency_entries(app));
+    write_cache(b, app);
     write_feed(b, app_feed(app));
     write_relays(b, app);
     metrics_head(b, "waiters", "gauge", "Requests that wait for an order to change.");

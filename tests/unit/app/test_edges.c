@@ -234,6 +234,64 @@ static void an_order_whose_row_is_damaged_is_parked_and_stops_no_other(void **st
     app_fixture_deinit(&f);
 }
 
+/* ---- what is kept of the settled ----------------------------------------------------------------- */
+
+/* Carts with one item each, one after the other, where so many bytes are kept of orders and carts. */
+static void change_carts(struct app_fixture *f, size_t cache_bytes, unsigned n, struct cart_id *ids)
+{
+    struct app_config config = app_fixture_config();
+
+    config.cache_bytes_max = cache_bytes;
+    app_fixture_init(f, &config);
+    for (unsigned i = 0; i < n; i++) {
+        assert_int_equal(a_cart(f), REPLY_CREATED);
+        ids[i] = f->cart_id;
+        assert_int_equal(an_item(f, "WIDGET-001", 1), REPLY_OK);
+        assert_true(app_cache_use(f->app, CACHED_CARTS).bytes <= cache_bytes / 4);
+    }
+}
+
+static void carts_take_a_fourth_of_the_cache_and_not_one_more(void **state)
+{
+    static struct app_fixture f;
+    const size_t three = 3 * 4 * sizeof(struct cart_entry);
+    struct cart_id ids[4];
+
+    (void)state;
+    change_carts(&f, three, 3, ids);
+    assert_int_equal(app_cache_use(f.app, CACHED_CARTS).n_evicted, 0);
+    assert_int_equal(f.app->carts.map.len, 3);
+    app_fixture_deinit(&f);
+
+    change_carts(&f, three, 4, ids);
+    assert_int_equal(app_cache_use(f.app, CACHED_CARTS).n_evicted, 1);
+    assert_int_equal(f.app->carts.map.len, 3);
+    app_fixture_deinit(&f);
+
+    change_carts(&f, three - 1, 3, ids);
+    assert_int_equal(app_cache_use(f.app, CACHED_CARTS).n_evicted, 1);
+    assert_int_equal(f.app->carts.map.len, 2);
+    app_fixture_deinit(&f);
+}
+
+static void a_cart_that_had_to_leave_the_cache_goes_on_as_it_was(void **state)
+{
+    static struct app_fixture f;
+    struct cart_id ids[2];
+
+    (void)state;
+    change_carts(&f, 1, ARRAY_LEN(ids), ids);
+    assert_int_equal(f.app->carts.map.len, 0);
+    f.cart_id = ids[0];
+    assert_int_equal(an_item(&f, "WIDGET-001", 1), REPLY_OK);
+    assert_int_equal(a_checkout(&f), REPLY_CREATED);
+    app_fixture_pass_ms(&f, 400);
+    assert_int_equal(the_stock(&f, "WIDGET-001").reserved, 2);
+    assert_int_equal(app_cache_use(f.app, CACHED_ORDERS).bytes, 0);
+    assert_int_equal(a_checkout(&f), REPLY_OK); /* the same order again */
+    app_fixture_deinit(&f);
+}
+
 /* ---- time ---------------------------------------------------------------------------------------- */
 
 static void a_clock_set_back_while_deadlines_are_read_loses_none(void **state)
@@ -354,6 +412,8 @@ int main(void)
         T(a_key_of_which_two_times_end_at_once_leaves_no_row),
         T(a_subscription_at_its_limit_keeps_nobody_waiting_at_the_door),
         cmocka_unit_test(an_order_whose_row_is_damaged_is_parked_and_stops_no_other),
+        cmocka_unit_test(carts_take_a_fourth_of_the_cache_and_not_one_more),
+        cmocka_unit_test(a_cart_that_had_to_leave_the_cache_goes_on_as_it_was),
         T(a_clock_set_back_while_deadlines_are_read_loses_none),
         cmocka_unit_test(a_drain_waits_for_the_sweep_that_reads),
         cmocka_unit_test(lines_name_their_fields_as_the_wire_does),
