@@ -1,8 +1,14 @@
-"""What a long run measured, and whether something grew that must not. Pure: numbers in, texts out."""
+"""What a long run measured, and whether something grew that must not. Pure: numbers in, texts out.
+
+The samples begin behind the warm-up. Memory is judged by the least of each minute: what leaked is there at
+every moment, what is in use for a moment, or is given back to the kernel a little later, is not. A bounded
+structure that grows in these minutes is growth as any other: the warm-up is there to fill it.
+"""
 import dataclasses
 
-WARM_UP_SHARE, WARM_UP_MINUTES_MAX = 1 / 3, 5
-SAMPLES_MIN = 4              # behind the warm-up; of fewer a slope says nothing
+MINUTES_MIN = 4              # of fewer a slope says nothing
+LATE_MINUTES_MIN = 8         # of the second half, for a slope of its own
+SAMPLES_MIN = 6              # of a minute; one that had barely begun has no least to speak of
 DESCRIPTORS_SLACK = 32       # connections come and go
 LAG_EVENTS_MAX = 100_000     # of a built-in context: where new orders are refused
 MARKER_SECONDS_MAX = 30      # until a stream shows what was published
@@ -29,38 +35,40 @@ def slope(points):
     return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
 
 
-def behind_warm_up(samples):
-    if not samples:
-        return []
-    end = min(samples[-1].minutes * WARM_UP_SHARE, WARM_UP_MINUTES_MAX)
-    return [s for s in samples if s.minutes >= end]
+def floors(samples):
+    """[(which, the least of its own memory in MiB)] of every minute."""
+    taken = {}
+    for s in samples:
+        taken.setdefault(int(s.minutes), []).append(s.anonymous_mib)
+    return [(minute, min(mib)) for minute, mib in sorted(taken.items()) if len(mib) >= SAMPLES_MIN]
 
 
 def memory_slope(samples):
-    """MiB a minute."""
-    return slope([(s.minutes, s.anonymous_mib) for s in behind_warm_up(samples)])
+    """MiB a minute; of the second half, if that is steeper and long enough: a leak may begin late."""
+    points = floors(samples)
+    late = points[len(points) // 2:]
+    return max(slope(p) for p in (points, late) if p is points or len(p) >= LATE_MINUTES_MIN)
 
 
 def bytes_per_order(samples):
-    """What the store grew by for each order, behind the warm-up; None if there were none."""
-    rest = behind_warm_up(samples)
-    orders = rest[-1].orders - rest[0].orders if rest else 0
-    return (rest[-1].store_bytes - rest[0].store_bytes) / orders if orders else None
+    """What the store grew by for each order; None if there were none."""
+    orders = samples[-1].orders - samples[0].orders if samples else 0
+    return (samples[-1].store_bytes - samples[0].store_bytes) / orders if orders else None
 
 
 def faults(samples, slope_max, bytes_per_order_max):
     """What is wrong, each a line; [] if nothing grew."""
-    rest = behind_warm_up(samples)
-    if len(rest) < SAMPLES_MIN:
-        return [f"{len(rest)} samples behind the warm-up are too few to judge by"]
+    minutes = len(floors(samples))
+    if minutes < MINUTES_MIN:
+        return [f"{minutes} minutes behind the warm-up are too few to judge by"]
     found = []
     grown = memory_slope(samples)
     if grown > slope_max:
         found.append(f"its own memory grows by {grown:.2f} MiB a minute, more than {slope_max:g}")
-    before, after = rest[0].descriptors, rest[-1].descriptors
+    before, after = samples[0].descriptors, samples[-1].descriptors
     if after > before + DESCRIPTORS_SLACK:
         found.append(f"open descriptors grew from {before} to {after}")
-    lag = max(s.lag_events for s in rest)
+    lag = max(s.lag_events for s in samples)
     if lag > LAG_EVENTS_MAX:
         found.append(f"a subscription was {lag} events behind")
     each = bytes_per_order(samples)

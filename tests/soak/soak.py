@@ -7,10 +7,13 @@ idempotent replays, reads and lists, waits, event and message streams, a followe
 outside messages and refunds, dead letters and their redrive, backups, scrapes. Every minute and at the
 end a line says what clients saw and what the server holds.
 
+The first minutes do not count: until what the server keeps of settled orders and of carts has reached its
+bound (the server says so itself), two minutes at least. A rate that the machine turns out not to keep up
+with, as others use it too, is lowered, and said so.
+
 Exit 1: its own memory, its descriptors or the store for each order grow beyond the bound; a stream or a
 subscription is left behind; a client got what nobody expects; at the end an order is not settled, a dead
-letter is open, or `orderly verify` is not content. Memory is judged behind a warm-up of a third of the
-time, five minutes at most.
+letter is open, or `orderly verify` is not content.
 """
 import os
 import subprocess
@@ -30,12 +33,17 @@ from mix import Mix  # noqa: E402
 SHARE = 0.7
 PEAK_SECONDS = 10
 SAMPLE_SECONDS = 5
-MINUTES_MIN = 3
+MINUTES_MIN = growth.MINUTES_MIN + 1
+WARM_MINUTES_MIN, WARM_MINUTES_MAX, WARM_PIECE_SECONDS = 2, 10, 20
+WARM_CACHE = {"cache_bytes": "8MiB"}  # so that it is full in the first minutes
+CACHED = ("orders", "carts")
+LATE_MS = 1000               # half of the answers come later than this: more is asked than can be done
+LOWERED, SHARE_MIN = 0.8, 0.05
 BYTES_PER_ORDER = 5000       # for the guess whether it fits on the disk
 BYTES_PER_ORDER_MAX = 12000
-DISK_SHARE = 0.3
+DISK_SHARE = 0.4
+LAG_AT_REST = 100            # events; the mix goes on between two minutes
 REST_SECONDS = 300
-WARM_CACHE = {"cache_bytes": "8MiB"}  # so that the cache is full when the warm-up ends
 
 
 def descriptors(server):
@@ -57,56 +65,99 @@ def choose_rate(args, peak, data):
     """70 % of the peak, or what the disk has room for."""
     rate = SHARE * peak
     room = harness.shutil.disk_usage(data).free * DISK_SHARE
-    fits = room / BYTES_PER_ORDER / (args.minutes * 60)
+    fits = room / BYTES_PER_ORDER / ((args.minutes + WARM_MINUTES_MIN) * 60)
     print(f"peak {peak:,.0f} orders/s beside the mix; 70 % are {rate:,.0f}")
     if fits < rate:
         print(f"the disk has room for {fits:,.0f} orders/s for so long: that is what is held")
     return min(rate, fits)
 
 
-def hold(args, server, rate, seconds):
-    """So many seconds of plain orders; samples meanwhile. Returns the generator's figures."""
-    background = harness.LoadInBackground(args.build, server.url, rate=rate, duration=seconds, timeout=60,
-                                          drain=60, connections=args.connections)
-    try:
-        while background.process.poll() is None:
-            yield None
-            time.sleep(SAMPLE_SECONDS)
-        text, _ = background.process.communicate()
-        yield harness.load_result(background.process.returncode, text)
-    finally:
-        if background.process.poll() is None:
-            background.process.kill()
-            background.process.wait()
+def caches_are_full(metrics):
+    """Whether all of them had to let something go."""
+    return all(metrics.value("orderly_cache_evictions_total", kind=kind) > 0 for kind in CACHED)
 
 
-def say_minute(minute, figures, before, metrics, last):
-    lag = harness.BucketDifference(before, metrics, "orderly_loop_lag_seconds")
-    latency = figures["latency"]
-    print(f"minute {minute:>3}  {figures['status'].get('201', 0):>8,} orders,"
-          f" {figures['status'].get('503', 0):,} refused, p50 {latency['p50']:.1f} p99 {latency['p99']:.1f}"
-          f" p99.9 {latency['p99_9']:.1f} ms | loop lag p99.9 {lag.quantile(0.999) * 1000:.1f} ms |"
-          f" own {last.anonymous_mib:.1f} MiB, {last.descriptors} descriptors,"
-          f" store {last.store_bytes / 2**20:,.0f} MiB", flush=True)
+class Run:
+    """Stretches of load, each behind the other, with what was measured in them."""
 
+    def __init__(self, args, server, mix, peak, rate):
+        self.args, self.server, self.mix, self.peak, self.rate = args, server, mix, peak, rate
+        self.began = time.monotonic()
+        self.samples, self.failures, self.rates = [], [], []
 
-def run(args, server, mix, rate):
-    samples, failures, minute = [], [], 0
-    began = time.monotonic()
-    left = args.minutes * 60
-    while left > 0:
-        seconds = min(60, left)
-        before = server.api.metrics(anew=True)
-        for figures in hold(args, server, rate, seconds):
-            taken, metrics = sample(server, began)
-            samples.append(taken)
-        minute, left = minute + 1, left - seconds
-        say_minute(minute, figures, before, metrics, samples[-1])
+    def warm_up(self):
+        """Until what is bounded is as large as it gets."""
+        while True:
+            self.stretch("warm-up", WARM_PIECE_SECONDS)
+            minutes = (time.monotonic() - self.began) / 60
+            if self.mix.failures or self.failures:
+                return
+            if minutes >= WARM_MINUTES_MIN and caches_are_full(self.server.api.metrics()):
+                break
+            if minutes >= WARM_MINUTES_MAX:
+                raise harness.WrongResult(f"the caches are not full after {WARM_MINUTES_MAX} minutes")
+        self.samples, self.rates = [], []
+        self.began = time.monotonic()
+
+    def hold(self):
+        left = self.args.minutes * 60
+        while left > 0 and not self.mix.failures:
+            seconds = min(60, left)
+            left -= seconds
+            self.stretch(f"minute {len(self.rates) + 1:>3}", seconds)
+
+    def stretch(self, name, seconds):
+        before = self.server.api.metrics(anew=True)
+        for figures in self._load(seconds):
+            taken, metrics = sample(self.server, self.began)
+            self.samples.append(taken)
+        self._await_lag()
+        self.samples.append(sample(self.server, self.began)[0])
+        self.rates.append(self.rate)
+        self._say(name, figures, before, metrics)
         if set(figures["status"]) - {"201", "503"} or orders.lost(figures):
-            failures.append(f"answers {figures['status']}, lost {harness.lost_requests(figures)}")
-        if mix.failures:
-            break
-    return samples, failures
+            self.failures.append(f"answers {figures['status']}, lost {harness.lost_requests(figures)}")
+        self._look_at_rate(figures)
+
+    def _load(self, seconds):
+        """So many seconds of plain orders; yields None now and then, and the generator's figures."""
+        background = harness.LoadInBackground(self.args.build, self.server.url, rate=self.rate,
+                                              duration=seconds, timeout=REST_SECONDS, drain=REST_SECONDS,
+                                              connections=self.args.connections)
+        try:
+            while background.process.poll() is None:
+                yield None
+                time.sleep(SAMPLE_SECONDS)
+            text, _ = background.process.communicate()
+            yield harness.load_result(background.process.returncode, text)
+        finally:
+            if background.process.poll() is None:
+                background.process.kill()
+                background.process.wait()
+
+    def _await_lag(self):
+        deadline = time.monotonic() + REST_SECONDS
+        while lag_of(self.server.api.metrics()) > LAG_AT_REST and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    def _say(self, name, figures, before, metrics):
+        lag = harness.BucketDifference(before, metrics, "orderly_loop_lag_seconds")
+        latency, last = figures["latency"], self.samples[-1]
+        print(f"{name}  {figures['status'].get('201', 0):>8,} orders,"
+              f" {figures['status'].get('503', 0):,} refused, p50 {latency['p50']:.1f} p99"
+              f" {latency['p99']:.1f} p99.9 {latency['p99_9']:.1f} ms | loop lag p99.9"
+              f" {lag.quantile(0.999) * 1000:.1f} ms | own {last.anonymous_mib:.1f} MiB,"
+              f" {last.descriptors} descriptors, store {last.store_bytes / 2**20:,.0f} MiB", flush=True)
+
+    def _look_at_rate(self, figures):
+        late_ms = figures["latency"]["p50"]
+        if late_ms < LATE_MS:
+            return
+        self.rate *= LOWERED
+        if self.rate < SHARE_MIN * self.peak:
+            raise harness.WrongResult(f"the machine has no time for {self.rate / LOWERED:,.0f} orders/s")
+        print(f"the machine does not keep up, answers are {late_ms / 1000:.1f} s late: from here on"
+              f" {self.rate:,.0f} orders/s, {self.rate / self.peak:.0%} of the peak", flush=True)
 
 
 def await_rest(api):
@@ -123,19 +174,22 @@ def await_rest(api):
 def soak(args, data):
     with harness.server_on(args, data, WARM_CACHE) as server:
         harness.add_stock(server.api)
+
         host, port = server.url.split("//")[1].rsplit(":", 1)
         mix = Mix(host, int(port), harness.program_path(args.build, "orderly"), data, args.seed)
         mix.begin()
         try:
             peak = orders_per_second(args, server)
-            samples, failures = run(args, server, mix, choose_rate(args, peak, data.parent))
+            run = Run(args, server, mix, peak, choose_rate(args, peak, data.parent))
+            run.warm_up()
+            run.hold()
         except harness.WrongResult:
             print(f"clients: {mix.failures}; exit code {server.process.poll()}; the last words:\n{server.output_tail()}")
             raise
         finally:
             mix.end()
         await_rest(server.api)
-        failures += mix.failures
+        failures = run.failures + mix.failures
         metrics = server.api.metrics()
         if orders.dead_letters(metrics):
             failures.append(f"{orders.dead_letters(metrics)} dead letters are open")
@@ -152,10 +206,20 @@ def soak(args, data):
     print(f"verify: {verified.stdout.strip().splitlines()[-1] if verified.stdout else verified.stderr}")
     if verified.returncode != 0:
         failures.append(f"verify: {verified.returncode}")
-    each = growth.bytes_per_order(samples)
-    print(f"own memory {growth.memory_slope(samples):+.2f} MiB a minute behind the warm-up, bound"
-          f" {args.slope_max:g}; store {each or 0:,.0f} bytes an order; slowest marker {mix.marker_s:.2f} s")
-    return failures + growth.faults(samples, args.slope_max, BYTES_PER_ORDER_MAX)
+    return failures + judge(args, run, mix)
+
+
+def judge(args, run, mix):
+    floors = [mib for _, mib in growth.floors(run.samples)]
+    each = growth.bytes_per_order(run.samples)
+    if run.rates:
+        print(f"held {min(run.rates):,.0f} to {max(run.rates):,.0f} orders/s, {min(run.rates) / run.peak:.0%}"
+              f" to {max(run.rates) / run.peak:.0%} of the peak")
+    if floors:
+        print(f"own memory {floors[0]:.1f} MiB in the first minute, {floors[-1]:.1f} in the last:"
+              f" {growth.memory_slope(run.samples):+.2f} MiB a minute, bound {args.slope_max:g}; store"
+              f" {each or 0:,.0f} bytes an order; slowest marker {mix.marker_s:.2f} s")
+    return growth.faults(run.samples, args.slope_max, BYTES_PER_ORDER_MAX)
 
 
 def orders_per_second(args, server):
@@ -173,12 +237,12 @@ def orders_per_second(args, server):
 def main():
     parser = harness.argument_parser(__doc__)
     parser.add_argument("minutes", type=float, metavar="MINUTES")
-    parser.add_argument("--slope-max", type=float, default=1.0, metavar="MIB",
+    parser.add_argument("--slope-max", type=float, default=0.5, metavar="MIB",
                         help="of its own memory, a minute")
     parser.add_argument("--seed", type=int, default=20261121)
     args = parser.parse_args()
     if args.minutes < MINUTES_MIN:
-        parser.error(f"{MINUTES_MIN} minutes at least; before, caches fill, and what grows says nothing")
+        parser.error(f"{MINUTES_MIN} minutes at least; of fewer, the slope says nothing")
     if not harness.is_durable(args):
         parser.error("a store in memory grows, as it should")
     harness.print_machine(args, harness.program_path(args.build, "orderly"))
