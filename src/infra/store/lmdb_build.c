@@ -54,8 +54,11 @@ static enum err open_from(struct lmdb_build *b)
     enum err err =
         lmdb_look_open_file(store_dir_file(&b->dir, STORE_FILE_DATA, file), &b->from, b->why);
 
-    if (err == ERR_OK)
-        err = lmdb_look_renew(b->from);
+    if (err != ERR_OK)
+        return err;
+    err = lmdb_look_renew(b->from);
+    if (err != ERR_OK)
+        store_say(b->why, "%s: %s", file, lmdb_look_why(b->from, NULL));
     return err;
 }
 
@@ -223,7 +226,7 @@ enum err lmdb_build_put_stored(struct lmdb_build *b, enum store_db db, struct st
     char *room;
     enum err err = build_reserve(b, db, key, stored.n, &room);
 
-    if (err == ERR_OK && stored.n)
+    if (err == ERR_OK)
         memcpy(room, stored.p, stored.n);
     return err;
 }

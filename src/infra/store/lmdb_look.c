@@ -84,17 +84,18 @@ static enum err look_open(struct lmdb_look *l, const char *file, char *why)
     l->has_own = rc == 0;
     if (rc == 0)
         rc = mdb_txn_begin(l->own.env, NULL, MDB_RDONLY, &txn);
-    if (rc != 0) {
-        store_say(why, "%s", mdb_strerror(rc));
-        return lmdb_err(rc);
+    if (rc == 0) {
+        err = look_open_all(l, txn, why);
+        if (err != ERR_OK) {
+            mdb_txn_abort(txn);
+            return err;
+        }
+        rc = mdb_txn_commit(txn); /* the databases stay open */
     }
-    err = look_open_all(l, txn, why);
-    if (err != ERR_OK) {
-        mdb_txn_abort(txn);
-        return err;
-    }
-    rc = mdb_txn_commit(txn); /* the databases stay open */
-    return rc == 0 ? ERR_OK : lmdb_err(rc);
+    if (rc == 0)
+        return ERR_OK;
+    store_say(why, "%s", mdb_strerror(rc));
+    return lmdb_err(rc);
 }
 
 enum err lmdb_look_open_file(const char *file, struct lmdb_look **out, char *why)
