@@ -98,10 +98,8 @@ bool lmdb_check_metas(int fd)
 
 bool lmdb_check_env_metas(MDB_env *env)
 {
-    int fd;
+    int fd = lmdb_env_fd(env);
 
-    if (mdb_env_get_fd(env, &fd) != 0)
-        return false;
     for (unsigned i = 0; i < METAS_TRIES; i++) {
         const struct timespec pause = { .tv_nsec = 1000000 };
 
@@ -116,10 +114,9 @@ bool lmdb_meta_roots(MDB_env *env, uint64_t txn, uint64_t roots[2])
 {
     struct meta meta;
     MDB_stat stat;
-    int fd;
 
-    if (mdb_env_get_fd(env, &fd) != 0 || mdb_env_stat(env, &stat) != 0 ||
-        !read_meta(fd, (txn & 1) * stat.ms_psize, &meta) || meta.txn != txn)
+    (void)mdb_env_stat(env, &stat);
+    if (!read_meta(lmdb_env_fd(env), (txn & 1) * stat.ms_psize, &meta) || meta.txn != txn)
         return false;
     roots[0] = meta.dbs[0].root;
     roots[1] = meta.dbs[1].root;

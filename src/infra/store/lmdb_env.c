@@ -80,6 +80,15 @@ int lmdb_env_open_all(struct lmdb_env *db, MDB_txn *txn, bool create)
     return mdb_dbi_open(txn, NULL, 0, &db->names);
 }
 
+int lmdb_env_fd(MDB_env *env)
+{
+    int fd;
+    int rc = mdb_env_get_fd(env, &fd);
+
+    ENSURE(rc == 0); /* it only fails where there is no environment */
+    return fd;
+}
+
 uint64_t lmdb_env_used_bytes(const struct lmdb_env *db)
 {
     MDB_envinfo info;
@@ -93,12 +102,8 @@ uint64_t lmdb_env_used_bytes(const struct lmdb_env *db)
 int lmdb_env_file_bytes(const struct lmdb_env *db, uint64_t *out)
 {
     struct stat st;
-    int fd;
-    int rc = mdb_env_get_fd(db->env, &fd);
 
-    if (rc != 0)
-        return rc;
-    if (fstat(fd, &st) != 0)
+    if (fstat(lmdb_env_fd(db->env), &st) != 0)
         return errno;
     *out = (uint64_t)st.st_size;
     return 0;

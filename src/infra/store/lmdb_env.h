@@ -25,6 +25,8 @@ MUST_CHECK int lmdb_env_open_all(struct lmdb_env *db, MDB_txn *txn, bool create)
 MUST_CHECK int lmdb_env_open_one(struct lmdb_env *db, MDB_txn *txn, enum store_db which,
                                  bool create);
 
+/* The descriptor of its data file, which stays the environment's. */
+int lmdb_env_fd(MDB_env *env);
 /* Bytes of the file that the last commit uses. */
 uint64_t lmdb_env_used_bytes(const struct lmdb_env *db);
 /* Bytes that the file has. */

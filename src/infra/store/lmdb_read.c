@@ -242,8 +242,6 @@ static enum err check_gap(struct lmdb_engine *le, enum store_db db, const struct
     struct lmdb_tree beside;
     enum err err = ERR_OK;
 
-    if (t->n_levels == 0)
-        return ERR_OK; /* there are no rows at all */
     if (looks_down) {
         beside = *t;
         err = check_beside(le, db, &beside, lmdb_tree_before(&beside));

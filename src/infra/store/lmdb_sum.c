@@ -92,12 +92,12 @@ static bool short_sum_of(enum store_db db, struct str key, struct str value,
     unsigned char text[2 + STORE_KEY_MAX + SHORT_VALUE_MAX];
     size_t n = 0;
 
-    if (key.n > STORE_KEY_MAX || value.n > SHORT_VALUE_MAX)
+    REQUIRE(key.n <= STORE_KEY_MAX);
+    if (value.n > SHORT_VALUE_MAX)
         return false;
     text[n++] = (unsigned char)db;
     text[n++] = (unsigned char)key.n;
-    if (key.n)
-        memcpy(text + n, key.p, key.n);
+    memcpy(text + n, key.p, key.n);
     n += key.n;
     if (value.n)
         memcpy(text + n, value.p, value.n);

@@ -213,13 +213,9 @@ static void look_after_readers(struct lmdb_engine *le)
  * file would be shorter than the meta page says, as if it had been cut. */
 static void keep_file_whole(struct lmdb_engine *le, uint64_t used)
 {
-    int fd;
-
     if (used <= le->file_bytes || lmdb_env_file_bytes(&le->db, &le->file_bytes) != 0)
         return;
-    if (used <= le->file_bytes || mdb_env_get_fd(le->db.env, &fd) != 0)
-        return;
-    if (ftruncate(fd, (off_t)used) == 0)
+    if (used > le->file_bytes && ftruncate(lmdb_env_fd(le->db.env), (off_t)used) == 0)
         le->file_bytes = used;
 }
 
