@@ -65,14 +65,14 @@ def told(line):
 class Driver:
     """One adapter with its configuration. events: what the host was told, in order."""
 
-    def __init__(self, name, folder, listens=(), **config):
-        self.log_path = folder / f"{name}-{time.monotonic_ns()}.log"
+    def __init__(self, broker, folder, /, listens=(), **config):
+        self.log_path = folder / f"{broker}-{time.monotonic_ns()}.log"
         self.log_file = open(self.log_path, "wb")
         self.events = []
         self.rest = b""
         self.code = None
         self.process = subprocess.Popen(
-            [*without_random_addresses(), BUILD / "broker_driver", adapter(name)],
+            [*without_random_addresses(), BUILD / "broker_driver", adapter(broker)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log_file,
             env={**os.environ, "TSAN_OPTIONS": "halt_on_error=1"})
         for key, value in config.items():

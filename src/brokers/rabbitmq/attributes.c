@@ -1,0 +1,132 @@
+#include "attributes.h"
+#include "orderly/base/timetext.h"
+#include "reason.h"
+#include <inttypes.h>
+
+bool attributes_to_headers(struct arena *a, struct str prefix, const struct broker_attribute *from,
+                           unsigned n, amqp_table_t *to, char *why)
+{
+    amqp_table_entry_t *entries = arena_alloc(a, n * sizeof(*entries));
+
+    if (prefix.n == 0)
+        prefix = STR(ATTRIBUTE_PREFIX);
+    for (unsigned i = 0; i < n; i++) {
+        struct str key = { NULL, prefix.n + from[i].name.n };
+        char *p;
+
+        if (key.n > TABLE_KEY_MAX) {
+            reason_write(why, "the header '" STR_FMT STR_FMT "' has more than %u bytes",
+                         STR_ARG(prefix), STR_ARG(from[i].name), TABLE_KEY_MAX);
+            return false;
+        }
+        p = arena_alloc(a, key.n);
+        memcpy(p, prefix.p, prefix.n);
+        memcpy(p + prefix.n, from[i].name.p, from[i].name.n);
+        key.p = p;
+        entries[i].key = codec_bytes(key);
+        entries[i].value.kind = AMQP_FIELD_KIND_UTF8;
+        entries[i].value.value.bytes = codec_bytes(from[i].value);
+    }
+    *to = (amqp_table_t){ (int)n, entries };
+    return true;
+}
+
+static struct str signed_text(struct arena *a, int64_t v)
+{
+    char text[24];
+    int n = snprintf(text, sizeof(text), "%" PRId64, v);
+
+    return arena_str(a, (struct str){ text, (size_t)n });
+}
+
+static struct str unsigned_text(struct arena *a, uint64_t v)
+{
+    char text[24];
+    int n = snprintf(text, sizeof(text), "%" PRIu64, v);
+
+    return arena_str(a, (struct str){ text, (size_t)n });
+}
+
+static struct str time_text(struct arena *a, uint64_t seconds)
+{
+    char text[TIMETEXT_LEN];
+
+    /* Clamped to the last of the years that have four digits, as the formatter does. */
+    timetext_format(seconds > INT64_MAX / 1000 ? INT64_MAX : (int64_t)seconds * 1000, text);
+    return arena_str(a, (struct str){ text, sizeof(text) });
+}
+
+static bool text_of(struct arena *a, const amqp_field_value_t *v, struct str *out)
+{
+    switch (v->kind) {
+    case AMQP_FIELD_KIND_UTF8:
+    case AMQP_FIELD_KIND_BYTES:
+        *out = arena_str(a, codec_str(v->value.bytes));
+        return true;
+    case AMQP_FIELD_KIND_BOOLEAN:
+        *out = v->value.boolean ? STR("true") : STR("false");
+        return true;
+    case AMQP_FIELD_KIND_I8:
+        *out = signed_text(a, v->value.i8);
+        return true;
+    case AMQP_FIELD_KIND_I16:
+        *out = signed_text(a, v->value.i16);
+        return true;
+    case AMQP_FIELD_KIND_I32:
+        *out = signed_text(a, v->value.i32);
+        return true;
+    case AMQP_FIELD_KIND_I64:
+        *out = signed_text(a, v->value.i64);
+        return true;
+    case AMQP_FIELD_KIND_U8:
+        *out = unsigned_text(a, v->value.u8);
+        return true;
+    case AMQP_FIELD_KIND_U16:
+        *out = unsigned_text(a, v->value.u16);
+        return true;
+    case AMQP_FIELD_KIND_U32:
+        *out = unsigned_text(a, v->value.u32);
+        return true;
+    case AMQP_FIELD_KIND_U64:
+        *out = unsigned_text(a, v->value.u64);
+        return true;
+    case AMQP_FIELD_KIND_TIMESTAMP:
+        *out = time_text(a, v->value.u64);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static struct str without(struct str s, struct str prefix)
+{
+    if (!str_starts_with(s, prefix))
+        return STR_NONE;
+    return (struct str){ s.p + prefix.n, s.n - prefix.n };
+}
+
+static struct str name_of(struct str key, struct str prefix)
+{
+    struct str name;
+
+    if (prefix.n)
+        return without(key, prefix);
+    name = without(key, STR(ATTRIBUTE_PREFIX));
+    return name.n ? name : without(key, STR("cloudEvents:"));
+}
+
+unsigned attributes_of_headers(struct arena *a, struct str prefix, const amqp_table_t *from,
+                               struct broker_attribute *to)
+{
+    unsigned n = 0;
+
+    for (int i = 0; i < from->num_entries && n < BROKER_ATTRIBUTES_MAX; i++) {
+        const amqp_table_entry_t *e = &from->entries[i];
+        struct str name = name_of(codec_str(e->key), prefix);
+
+        if (name.n == 0 || !text_of(a, &e->value, &to[n].value))
+            continue;
+        to[n++].name = arena_str(a, name);
+    }
+    return n;
+}

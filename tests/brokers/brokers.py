@@ -1,0 +1,158 @@
+"""Starts brokers from the distribution's packages, on free ports of 127.0.0.1 and with all they write
+below a folder of the test's. Where one is not installed the test is skipped, aloud."""
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+START_SECONDS = 180
+
+
+def free_ports(n):
+    """Nobody holds them; somebody may before they are used, so that a start is tried again."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def accepts(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 5).close()
+        return True
+    except OSError:
+        return False
+
+
+def make_certificates(folder):
+    """A CA, a server's certificate for 127.0.0.1 and localhost, a client's, and a CA that signed
+    nothing: ca, server, client, other, each .pem and .key."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed")
+
+    def openssl(*words):
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True,
+                       timeout=START_SECONDS)
+    for name in ("ca", "other"):
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                "-days", "30", "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out",
+                f"{name}.pem")
+    names = folder / "names"
+    names.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    for name in ("server", "client"):
+        openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        openssl("x509", "-req", "-days", "30", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey",
+                "ca.key", "-CAcreateserial", "-extfile", str(names), "-out", f"{name}.pem")
+    return folder
+
+
+class RabbitServer:
+    """A rabbitmq-server without plugins, which knows guest with its usual password."""
+
+    scripts = pathlib.Path("/usr/lib/rabbitmq/bin")
+
+    def __init__(self, folder, certificates=None, **settings):
+        """certificates: TLS on a second port, for who shows a certificate of its CA.
+        settings: of rabbitmq.conf, with _ for a dot."""
+        if not (self.scripts / "rabbitmq-server").exists() or not shutil.which("epmd"):
+            pytest.skip("rabbitmq-server is not installed")
+        self.folder, self.certificates, self.settings = folder, certificates, settings
+        self.process = self.epmd = None
+        for name in ("home", "mnesia", "log"):
+            (folder / name).mkdir()
+        (folder / "plugins").write_text("[].\n")
+        self.port, self.tls_port, self.dist_port, self.epmd_port = free_ports(4)
+        for attempt in range(5):
+            if self._start():
+                return
+            self.stop()
+            self.port, self.tls_port, self.dist_port, self.epmd_port = free_ports(4)
+        raise AssertionError(f"rabbitmq-server does not start:\n{self.output()}")
+
+    def _write_settings(self):
+        lines = [f"listeners.tcp.1 = 127.0.0.1:{self.port}", "log.console = false"]
+        if self.certificates:
+            lines += [f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}",
+                      f"ssl_options.cacertfile = {self.certificates}/ca.pem",
+                      f"ssl_options.certfile = {self.certificates}/server.pem",
+                      f"ssl_options.keyfile = {self.certificates}/server.key",
+                      "ssl_options.verify = verify_peer",
+                      "ssl_options.fail_if_no_peer_cert = true"]
+        lines += [f"{name} = {value}" for name, value in self.settings.items()]
+        (self.folder / "rabbitmq.conf").write_text("\n".join(lines) + "\n")
+
+    def environment(self):
+        f = self.folder
+        return {
+            "PATH": os.environ["PATH"], "HOME": str(f / "home"), "LANG": "C.UTF-8",
+            "RABBITMQ_NODENAME": f"orderly{self.dist_port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1", "RABBITMQ_DIST_PORT": str(self.dist_port),
+            "ERL_EPMD_PORT": str(self.epmd_port), "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_MNESIA_BASE": str(f / "mnesia"), "RABBITMQ_LOG_BASE": str(f / "log"),
+            "RABBITMQ_CONFIG_FILE": str(f / "rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(f / "plugins"),
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS":
+                "-kernel inet_dist_use_interface {127,0,0,1} +S 2:2",
+        }
+
+    def _start(self):
+        """False: it ended, perhaps because somebody has taken one of the ports."""
+        self._write_settings()
+        environment = self.environment()
+        with open(self.folder / "output", "ab") as output:
+            # Its own, because one that a node starts would outlive it.
+            self.epmd = subprocess.Popen(["epmd", "-port", str(self.epmd_port), "-address",
+                                          "127.0.0.1"], env=environment, stdin=subprocess.DEVNULL,
+                                         stdout=output, stderr=output)
+            deadline = time.monotonic() + START_SECONDS
+            while not accepts(self.epmd_port):
+                if self.epmd.poll() is not None:
+                    return False
+                assert time.monotonic() < deadline, "epmd does not listen"
+                time.sleep(0.05)
+            self.process = subprocess.Popen([self.scripts / "rabbitmq-server"], env=environment,
+                                            stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                            start_new_session=True)
+        while not self._is_ready():
+            if self.process.poll() is not None:
+                return False
+            assert time.monotonic() < deadline, f"it takes too long to start:\n{self.output()}"
+            time.sleep(0.1)
+        return True
+
+    def _is_ready(self):
+        return accepts(self.port) and (not self.certificates or accepts(self.tls_port))
+
+    def signal(self, number):
+        """To the script and to the node that it waits for."""
+        os.killpg(self.process.pid, number)
+
+    def stop(self):
+        """At once, as by a crash; what it has confirmed is on its disk."""
+        if self.process and self.process.poll() is None:
+            self.signal(signal.SIGKILL)
+            self.process.wait(timeout=START_SECONDS)
+        if self.epmd:
+            self.epmd.terminate()
+            self.epmd.wait(timeout=START_SECONDS)
+        self.process = self.epmd = None
+
+    def start(self):
+        """Again, on the same ports, with what is on its disk."""
+        assert self._start(), self.output()
+
+    def ctl(self, *words):
+        return subprocess.run([self.scripts / "rabbitmqctl", *words], env=self.environment(),
+                              check=True, capture_output=True, timeout=START_SECONDS,
+                              stdin=subprocess.DEVNULL).stdout
+
+    def output(self):
+        return (self.folder / "output").read_text(errors="replace")
