@@ -25,6 +25,8 @@ function(orderly_add_broker name module least package)
         PREFIX ""
         C_VISIBILITY_PRESET hidden
         LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}")
+    # What is linked into it is its own: the program has some of the same code.
+    target_link_options(orderly-${name} PRIVATE -Wl,--exclude-libs,ALL)
     target_link_libraries(orderly-${name} PRIVATE
         orderly_compile orderly_base PkgConfig::broker_${name})
 endfunction()

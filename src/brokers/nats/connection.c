@@ -1,0 +1,522 @@
+#include "connection.h"
+#include "orderly/base/mem.h"
+#include "settings.h"
+#include "tls_records.h"
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* Reads in one go, SETTINGS_IO_BYTES each; then the caller looks at what came. */
+#define READS_MAX 4
+/* Attempts that hang in a handshake with a server that stopped; they end when it ends or goes on. */
+#define HANGING_MAX 16
+
+enum opening { OPENING, OPENED, FAILED, ABANDONED };
+
+struct connection {
+    /* Owner's. */
+    natsConnection *nc;
+    natsSubscription *sub;
+    natsInbox *inbox;
+    struct tls_records records;
+    bool is_tls;
+    natsStatus status_at_start; /* may be of a server that was tried before this one */
+    int64_t served_ms, heard_ms;
+    /* Of any thread. */
+    atomic_int fd;
+    atomic_bool wants_write;
+    int bell;
+    /* Guarded by lock. */
+    pthread_mutex_t lock;
+    pthread_cond_t opened; /* opening changed */
+    enum opening opening;
+    natsConnection *opened_nc;
+    char opening_why[BROKER_WHY_MAX];
+    natsMsg **queue;
+    unsigned queue_max, queue_at, queue_n;
+    bool is_closed, overflowed;
+    /* Of the owner, of the thread that opens, and of the subscription until its last message was
+     * handed over. */
+    unsigned refs;
+};
+
+static atomic_int hanging;
+
+int64_t connection_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void connection_why(char *why, const char *format, ...)
+{
+    va_list list;
+
+    va_start(list, format);
+    vsnprintf(why, BROKER_WHY_MAX, format, list);
+    va_end(list);
+    for (char *p = why; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = ' ';
+}
+
+const char *connection_inbox(const struct connection *c)
+{
+    return c->inbox;
+}
+
+unsigned connection_hanging(void)
+{
+    return (unsigned)atomic_load(&hanging);
+}
+
+/* ---- what other threads do */
+
+static void ring(struct connection *c)
+{
+    uint64_t one = 1;
+
+    /* Full it is never: the counter has 64 bits. */
+    if (write(c->bell, &one, sizeof(one)) < 0)
+        INVARIANT(errno == EAGAIN || errno == EINTR);
+}
+
+static void release(struct connection *c)
+{
+    unsigned refs;
+
+    pthread_mutex_lock(&c->lock);
+    refs = --c->refs;
+    pthread_mutex_unlock(&c->lock);
+    if (refs)
+        return;
+    for (; c->queue_n; c->queue_n--) {
+        natsMsg_Destroy(c->queue[c->queue_at]);
+        c->queue_at = (c->queue_at + 1) % c->queue_max;
+    }
+    pthread_cond_destroy(&c->opened);
+    pthread_mutex_destroy(&c->lock);
+    close(c->bell);
+    mem_free(c->queue);
+    mem_free(c);
+}
+
+static void on_message(natsConnection *nc, natsSubscription *sub, natsMsg *m, void *closure)
+{
+    struct connection *c = closure;
+    bool rings = true;
+
+    (void)nc;
+    (void)sub;
+    pthread_mutex_lock(&c->lock);
+    if (c->is_closed || c->queue_n == c->queue_max) {
+        c->overflowed = !c->is_closed;
+    } else {
+        rings = c->queue_n == 0;
+        c->queue[(c->queue_at + c->queue_n++) % c->queue_max] = m;
+        m = NULL;
+    }
+    pthread_mutex_unlock(&c->lock);
+    natsMsg_Destroy(m);
+    if (rings)
+        ring(c);
+}
+
+static void on_complete(void *closure)
+{
+    release(closure);
+}
+
+/* The library asks for an event loop by these; it is connection_serve. */
+
+static natsStatus loop_attach(void **data, void *loop, natsConnection *nc, natsSock fd)
+{
+    struct connection *c = loop;
+
+    (void)nc;
+    atomic_store(&c->fd, fd);
+    *data = c;
+    return NATS_OK;
+}
+
+static natsStatus loop_read(void *data, bool is_on)
+{
+    (void)data;
+    (void)is_on;
+    return NATS_OK;
+}
+
+static natsStatus loop_write(void *data, bool is_on)
+{
+    struct connection *c = data;
+
+    if (!atomic_exchange(&c->wants_write, is_on) && is_on)
+        ring(c);
+    return NATS_OK;
+}
+
+static natsStatus loop_detach(void *data)
+{
+    (void)data;
+    return NATS_OK;
+}
+
+/* ---- opening */
+
+struct attempt {
+    struct connection *c;
+    natsOptions *options;
+};
+
+/* A thread of its own: the handshake of TLS and the name server know no time limit. */
+static void *open_thread(void *arg)
+{
+    struct attempt *a = arg;
+    struct connection *c = a->c;
+    natsConnection *nc = NULL;
+    natsStatus s = natsConnection_Connect(&nc, a->options);
+    const char *detail = nats_GetLastError(NULL);
+
+    pthread_mutex_lock(&c->lock);
+    if (c->opening == OPENING) {
+        c->opening = s == NATS_OK ? OPENED : FAILED;
+        c->opened_nc = nc;
+        nc = NULL;
+        if (s != NATS_OK)
+            connection_why(c->opening_why, "%s",
+                           detail && detail[0] ? detail : natsStatus_GetText(s));
+        pthread_cond_signal(&c->opened);
+    } else {
+        atomic_fetch_sub(&hanging, 1);
+    }
+    pthread_mutex_unlock(&c->lock);
+    natsConnection_Destroy(nc);
+    natsOptions_Destroy(a->options);
+    mem_free(a);
+    release(c);
+    nats_ReleaseThreadMemory();
+    return NULL;
+}
+
+static void wait_for_thread(struct connection *c, int timeout_ms, char *why)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&c->lock);
+    while (c->opening == OPENING)
+        if (pthread_cond_timedwait(&c->opened, &c->lock, &until) == ETIMEDOUT)
+            break;
+    if (c->opening == OPENED) {
+        c->nc = c->opened_nc;
+    } else if (c->opening == FAILED) {
+        connection_why(why, "%s", c->opening_why);
+    } else {
+        connection_why(why, "no answer within %d ms", timeout_ms);
+        c->opening = ABANDONED;
+        atomic_fetch_add(&hanging, 1);
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+static bool start_thread(struct connection *c, natsOptions *options, char *why)
+{
+    struct attempt *a;
+    pthread_t thread;
+    int code;
+
+    if (atomic_load(&hanging) >= HANGING_MAX) {
+        connection_why(why, "%d earlier attempts still wait for the server", HANGING_MAX);
+        return false;
+    }
+    a = mem_alloc(sizeof(*a));
+    *a = (struct attempt){ c, options };
+    c->refs++;
+    code = pthread_create(&thread, NULL, open_thread, a);
+    if (code) {
+        c->refs--;
+        mem_free(a);
+        connection_why(why, "no thread: %s", strerror(code));
+        return false;
+    }
+    pthread_detach(thread);
+    return true;
+}
+
+static struct connection *new_connection(unsigned queue_max)
+{
+    struct connection *c = mem_zalloc(sizeof(*c));
+    pthread_condattr_t attributes;
+
+    c->queue_max = queue_max;
+    c->queue = mem_alloc(queue_max * sizeof(natsMsg *));
+    c->refs = 1;
+    c->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    atomic_init(&c->fd, -1);
+    atomic_init(&c->wants_write, false);
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&c->opened, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return c;
+}
+
+static natsStatus subscribe(struct connection *c)
+{
+    char subject[128];
+    natsStatus s = natsInbox_Create(&c->inbox);
+
+    if (s != NATS_OK)
+        return s;
+    snprintf(subject, sizeof(subject), "%s.>", c->inbox);
+    s = natsConnection_Subscribe(&c->sub, c->nc, subject, on_message, c);
+    if (s == NATS_OK) {
+        pthread_mutex_lock(&c->lock);
+        c->refs++;
+        pthread_mutex_unlock(&c->lock);
+        s = natsSubscription_SetOnCompleteCB(c->sub, on_complete, c);
+        if (s != NATS_OK)
+            release(c);
+    }
+    /* What the queue does not take is an overflow already; the library is to hold no more. */
+    if (s == NATS_OK)
+        s = natsSubscription_SetPendingLimits(c->sub, (int)c->queue_max, -1);
+    return s;
+}
+
+struct connection *connection_open(const struct broker_config *config, unsigned queue_max,
+                                   int timeout_ms, char *why)
+{
+    natsOptions *options = settings_options(config, timeout_ms, why);
+    struct connection *c;
+    const char *unused;
+    natsStatus s;
+
+    if (!options)
+        return NULL;
+    c = new_connection(queue_max);
+    c->is_tls = settings_want_tls(config);
+    s = c->bell < 0
+            ? NATS_SYS_ERROR
+            : natsOptions_SetEventLoop(options, c, loop_attach, loop_read, loop_write, loop_detach);
+    if (s != NATS_OK)
+        connection_why(why, "%s", natsStatus_GetText(s));
+    if (s != NATS_OK || !start_thread(c, options, why)) {
+        natsOptions_Destroy(options);
+        release(c);
+        return NULL;
+    }
+    wait_for_thread(c, timeout_ms, why);
+    if (!c->nc) {
+        release(c);
+        return NULL;
+    }
+    c->served_ms = c->heard_ms = connection_now();
+    c->status_at_start = natsConnection_GetLastError(c->nc, &unused);
+    s = subscribe(c);
+    if (s != NATS_OK) {
+        connection_why(why, "%s", natsStatus_GetText(s));
+        connection_close(c);
+        return NULL;
+    }
+    return c;
+}
+
+/* ---- the life of it */
+
+static bool is_well(struct connection *c, char *why)
+{
+    const char *text = "";
+    natsStatus s = natsConnection_GetLastError(c->nc, &text);
+    bool overflowed;
+
+    pthread_mutex_lock(&c->lock);
+    overflowed = c->overflowed;
+    pthread_mutex_unlock(&c->lock);
+    if (overflowed)
+        connection_why(why, "the server sends more than it was asked for");
+    else if (s != NATS_OK && s != c->status_at_start)
+        connection_why(why, "%s", text[0] ? text : natsStatus_GetText(s));
+    else if (natsConnection_IsClosed(c->nc))
+        connection_why(why, "the server has closed the connection");
+    else
+        return true;
+    return false;
+}
+
+static void flush(struct connection *c)
+{
+    int before, after;
+
+    if (!atomic_load(&c->wants_write))
+        return;
+    /* As long as the kernel takes something. A message may be longer than it takes at once. */
+    do {
+        before = natsConnection_Buffered(c->nc);
+        natsConnection_ProcessWriteEvent(c->nc);
+        after = natsConnection_Buffered(c->nc);
+    } while (after > 0 && after < before && !c->is_tls);
+}
+
+static enum broker_result take_status(struct connection *c, natsStatus s, char *why)
+{
+    if (s == NATS_OK)
+        return BROKER_OK;
+    if (s == NATS_MAX_PAYLOAD) {
+        connection_why(why, "longer than the %" PRId64 " bytes that the server takes",
+                       natsConnection_GetMaxPayload(c->nc));
+        return BROKER_REFUSED;
+    }
+    if (is_well(c, why))
+        connection_why(why, "%s", natsStatus_GetText(s));
+    return BROKER_LOST;
+}
+
+enum broker_result connection_publish(struct connection *c, natsMsg *m, char *why)
+{
+    if (natsConnection_Buffered(c->nc) >= CONNECTION_BUFFERED_MAX) {
+        flush(c);
+        if (natsConnection_Buffered(c->nc) >= CONNECTION_BUFFERED_MAX)
+            return BROKER_BUSY;
+    }
+    return take_status(c, natsConnection_PublishMsg(c->nc, m), why);
+}
+
+enum broker_result connection_send(struct connection *c, const char *subject, const char *reply,
+                                   struct str data, char *why)
+{
+    natsStatus s = reply ? natsConnection_PublishRequest(c->nc, subject, reply, data.p, (int)data.n)
+                         : natsConnection_Publish(c->nc, subject, data.p, (int)data.n);
+
+    return take_status(c, s, why);
+}
+
+static void hush(struct connection *c)
+{
+    uint64_t n;
+
+    if (read(c->bell, &n, sizeof(n)) < 0)
+        INVARIANT(errno == EAGAIN || errno == EINTR);
+}
+
+static bool queue_is_empty(struct connection *c)
+{
+    bool is_empty;
+
+    pthread_mutex_lock(&c->lock);
+    is_empty = c->queue_n == 0;
+    pthread_mutex_unlock(&c->lock);
+    return is_empty;
+}
+
+static bool has_input(struct connection *c)
+{
+    struct pollfd p = { atomic_load(&c->fd), POLLIN, 0 };
+
+    return poll(&p, 1, 0) > 0;
+}
+
+/* The socket can be read. */
+static void read_input(struct connection *c)
+{
+    c->heard_ms = connection_now();
+    for (int i = 0; i < READS_MAX; i++) {
+        if (c->is_tls && !tls_records_has_one(&c->records, atomic_load(&c->fd)))
+            return;
+        natsConnection_ProcessReadEvent(c->nc);
+        if (natsConnection_IsClosed(c->nc) || !has_input(c))
+            return;
+    }
+}
+
+enum broker_result connection_serve(struct connection *c, int wake_fd, int wait_ms, char *why)
+{
+    int64_t now = connection_now();
+    struct pollfd p[3];
+
+    /* Who did not look for a while (a process that was stopped) can't say that nothing came. */
+    if (now - c->served_ms > CONNECTION_PING_MS)
+        c->heard_ms = now;
+    flush(c);
+    if (!is_well(c, why))
+        return BROKER_LOST;
+    p[0] = (struct pollfd){ atomic_load(&c->fd), POLLIN, 0 };
+    p[1] = (struct pollfd){ c->bell, POLLIN, 0 };
+    p[2] = (struct pollfd){ wake_fd, POLLIN, 0 };
+    if (atomic_load(&c->wants_write))
+        p[0].events |= POLLOUT;
+    if (!queue_is_empty(c))
+        wait_ms = 0;
+    else if (wait_ms > CONNECTION_PING_MS / 2)
+        wait_ms = CONNECTION_PING_MS / 2;
+    if (poll(p, 3, wait_ms) < 0 && errno != EINTR) {
+        connection_why(why, "poll: %s", strerror(errno));
+        return BROKER_LOST;
+    }
+    if (p[1].revents)
+        hush(c);
+    if (p[0].revents & POLLOUT || atomic_load(&c->wants_write))
+        flush(c);
+    if (p[0].revents & (POLLIN | POLLHUP | POLLERR))
+        read_input(c);
+    c->served_ms = connection_now();
+    if (!is_well(c, why))
+        return BROKER_LOST;
+    if (c->served_ms - c->heard_ms > CONNECTION_SILENCE_MS) {
+        connection_why(why, "the server has been silent for %d s", CONNECTION_SILENCE_MS / 1000);
+        return BROKER_LOST;
+    }
+    return BROKER_OK;
+}
+
+natsMsg *connection_take(struct connection *c)
+{
+    natsMsg *m = NULL;
+
+    pthread_mutex_lock(&c->lock);
+    if (c->queue_n) {
+        m = c->queue[c->queue_at];
+        c->queue_at = (c->queue_at + 1) % c->queue_max;
+        c->queue_n--;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return m;
+}
+
+void connection_close(struct connection *c)
+{
+    int64_t until = connection_now() + CONNECTION_FAREWELL_MS;
+
+    flush(c);
+    while (natsConnection_Buffered(c->nc) > 0) {
+        struct pollfd p = { atomic_load(&c->fd), POLLOUT, 0 };
+        int64_t left = until - connection_now();
+
+        if (left <= 0 || poll(&p, 1, (int)left) <= 0)
+            break;
+        flush(c);
+    }
+    pthread_mutex_lock(&c->lock);
+    c->is_closed = true;
+    pthread_mutex_unlock(&c->lock);
+    natsConnection_Close(c->nc);
+    natsSubscription_Destroy(c->sub);
+    natsConnection_Destroy(c->nc);
+    natsInbox_Destroy(c->inbox);
+    c->inbox = NULL;
+    release(c);
+}

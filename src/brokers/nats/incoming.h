@@ -1,0 +1,78 @@
+/* Messages from the broker: one durable consumer for each pattern, because a server before 2.10
+ * filters one subject, named after the group and the pattern. They are pulled: no more is asked for
+ * than may wait for its ack.
+ *
+ * Order: after a connection that was lost with messages unacked, those are delivered again when
+ * their time to be acked is over. Nothing is asked for until then, so that they come first.
+ *
+ * What takes longer than that time is kept from being delivered again by saying so; where it comes
+ * all the same it is the message that the relay has already. */
+#ifndef ORDERLY_BROKERS_NATS_INCOMING_H
+#define ORDERLY_BROKERS_NATS_INCOMING_H
+#include "connection.h"
+#include "orderly/base/arena.h"
+
+#define INCOMING_REQUESTS_MAX 2
+/* A request that is not filled ends after this. Then it is made again. */
+#define INCOMING_REQUEST_MS 10000
+/* After a request that failed. */
+#define INCOMING_PAUSE_MS 500
+#define INCOMING_NAME_MAX 160
+
+struct incoming_request {
+    uint32_t number;
+    unsigned left; /* messages that may still come */
+    int64_t asked_ms;
+};
+
+struct incoming_consumer {
+    char name[INCOMING_NAME_MAX], filter[INCOMING_NAME_MAX];
+    struct incoming_request requests[INCOMING_REQUESTS_MAX]; /* the oldest first */
+    unsigned n_requests;
+    unsigned share; /* of unacked_max */
+    unsigned unacked;
+    int64_t ack_wait_ms;
+    int64_t ask_at_ms; /* not before */
+};
+
+/* A message that waits for its ack. Its place and its round are its handle. */
+struct incoming_slot {
+    uint64_t sequence; /* in the stream */
+    int64_t said_ms;   /* that it is worked on */
+    char *reply;       /* NULL: free */
+    uint32_t round;
+    uint8_t consumer;
+};
+
+struct incoming {
+    const struct broker_config *config;
+    struct broker_host *host;
+    struct incoming_consumer consumers[BROKER_LISTENS_MAX];
+    struct incoming_slot *slots; /* config->unacked_max of them */
+    unsigned *free_slots;
+    unsigned n_free, next; /* next: consumer to be asked first */
+    uint32_t requests;
+    int64_t looked_ms; /* at what takes long */
+    bool is_stopped;
+    struct arena arena; /* of the message that is handed over */
+};
+
+void incoming_init(struct incoming *in, const struct broker_config *config,
+                   struct broker_host *host);
+void incoming_deinit(struct incoming *in);
+/* Forgets what a connection had. */
+void incoming_reset(struct incoming *in);
+/* Makes the consumers. LOST: why. */
+enum broker_result incoming_begin(struct incoming *in, struct connection *c, const char *stream,
+                                  int64_t until_ms, char *why);
+/* Asks for more, says what takes long. *wait_ms is lowered to when it wants to be called again. */
+enum broker_result incoming_ask(struct incoming *in, struct connection *c, const char *stream,
+                                int *wait_ms, char *why);
+/* A message whose reply subject is one of JetStream's. */
+enum broker_result incoming_take(struct incoming *in, struct connection *c, natsMsg *m, char *why);
+/* What became of a request; what: the subject behind the inbox and its letter. */
+enum broker_result incoming_take_status(struct incoming *in, const char *what, natsMsg *m,
+                                        char *why);
+enum broker_result incoming_ack(struct incoming *in, struct connection *c, uint64_t handle,
+                                char *why);
+#endif
