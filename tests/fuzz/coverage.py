@@ -55,7 +55,10 @@ ABOUT = {
         "idempotency.c: stored_answer_decode stored_answer_encode", "message.c: message_of_row", "row_keys.c",
         "settings_codec.c", "snapshot_codec.c")],
     "config": [API + "access.c", "src/base/uri.c", "src/infra/options/nearest.c", "src/infra/options/read.c",
-               "src/infra/options/table.c", "src/infra/options/value.c"],
+               "src/infra/options/table.c", "src/infra/options/value.c", "src/infra/relay/relay_url.c",
+               "src/infra/relay/relays.c: broker_config_of check_name complain copy_text create_one read_secret "
+               "relays_create set_topics set_url set_urls",
+               "src/infra/secret/secret_file.c"],
 }
 
 

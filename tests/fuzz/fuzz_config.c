@@ -1,4 +1,5 @@
-/* What an operator writes: command line, environment, configuration file, token file.
+/* What an operator writes: command line, environment, configuration file, token file; and what of it
+ * is said about relays, which is taken apart later.
  *
  * input = counts(1) lines
  *   counts  bits 0-2: so many lines are arguments; bits 3-5: so many are variables; the rest is the
@@ -7,6 +8,7 @@
 #include "../../src/infra/api/access.h"
 #include "../../src/infra/options/table.h"
 #include "orderly/base/mem.h"
+#include "orderly/infra/relay/relays.h"
 #include "rig/fuzz.h"
 #include <stdio.h>
 #include <sys/mman.h>
@@ -39,6 +41,14 @@ static void words_deinit(struct words *w)
         mem_free(w->at[i]);
 }
 
+static void check_lines(struct str complaints)
+{
+    while (complaints.n) {
+        FUZZ_EXPECT(complaints.p[complaints.n - 1] == '\n', "a line has no end");
+        FUZZ_EXPECT(str_starts_with(fuzz_take_line(&complaints), STR("orderly: ")), "an odd line");
+    }
+}
+
 /* Each complaint is one line, and there is one if something is wrong, and only then. */
 static void check_complaints(enum options_result result, struct str complaints)
 {
@@ -46,10 +56,7 @@ static void check_complaints(enum options_result result, struct str complaints)
 
     FUZZ_EXPECT(is_bad == (complaints.n > 0) || result == OPTIONS_HELP, "%d: " STR_FMT, result,
                 STR_ARG(complaints));
-    while (complaints.n) {
-        FUZZ_EXPECT(complaints.p[complaints.n - 1] == '\n', "a line has no end");
-        FUZZ_EXPECT(str_starts_with(fuzz_take_line(&complaints), STR("orderly: ")), "an odd line");
-    }
+    check_lines(complaints);
 }
 
 /* What was read is what may be set: each option takes its own value again, and has it then. */
@@ -84,6 +91,30 @@ static int file_of(struct str text, char path[PATH_ROOM])
     return fd;
 }
 
+/* No adapter is loaded, whatever was found good. path: what stands for all files with secrets. */
+static void try_relays(struct options *o, const char *path)
+{
+    struct relays_config config = {
+        .urls = o->relay, .options = o->relays, .modules = "/dev/null", .group = STR("orderly")
+    };
+    struct buf complaints = { 0 };
+    struct relays *r = NULL;
+    enum err e;
+
+    for (unsigned k = 0; k < RELAY_KINDS; k++) {
+        if (o->relays[k].password_file[0])
+            (void)snprintf(o->relays[k].password_file, PATH_ROOM, "%s", path);
+        if (o->relays[k].token_file[0])
+            (void)snprintf(o->relays[k].token_file, PATH_ROOM, "%s", path);
+    }
+    e = relays_create(&config, &r, &complaints);
+    FUZZ_EXPECT((e == ERR_OK) == (complaints.n == 0), "%d: " STR_FMT, e,
+                STR_ARG(buf_str(&complaints)));
+    check_lines(buf_str(&complaints));
+    relays_destroy(r);
+    buf_deinit(&complaints);
+}
+
 static void try_options(unsigned counts, struct str in)
 {
     struct options *o = mem_zalloc(sizeof(*o));
@@ -103,8 +134,10 @@ static void try_options(unsigned counts, struct str in)
     }
     result = options_read(o, args.n, args.at, env.at, &complaints, &warnings);
     check_complaints(result, buf_str(&complaints));
-    if (result == OPTIONS_OK)
+    if (result == OPTIONS_OK) {
         check_values(o);
+        try_relays(o, fd >= 0 ? path : "/dev/null");
+    }
     if (fd >= 0)
         (void)close(fd);
     words_deinit(&args);

@@ -415,6 +415,13 @@ def configs():
     yield "tokens-odd", "\x80nobody abc"
     yield "tokens-none", "\x80# nothing\n--\nBearer x"
     yield "tokens-name", "\x80customer abc \x01"
+    for i, urls in enumerate(["nats://127.0.0.1:4222", "kafka://a:9092,b:9093,amqps://me@h/shop,tls://[::1]:4222", "nats://a,nats://b", "x://a, ,nats", "nats://u:p@h",
+                              "nats://@h", "nats://", "kafka://a,,b", "amqp://h:0/v", "nats://h/x", "nats://[::1", "nats://a:99999", "kafka+tls://a b"]):
+        yield f"relay-{i}", "\x42--relay=" + urls + "\n--demo"
+    for i, text in enumerate(["url = nats://a\nNtopics = order.placed, payment.*,,*\nNgroup = g-1\nNuser = u\nNpassword_file = /x\nNtoken_file = /y", "url = kafka://a\nNtopics = nothing",
+                              "url = nats://a\nNtopics = ,\nNchannel = a b\nNgroup = a.b", "url = amqp://a/v\nNtls_ca = /x\nNmode = structured\nNencoding = cloudevents\nNdeclare = true"]):
+        for name in ("nats", "kafka", "rabbitmq"):
+            yield f"relay-file-{i}-{name}", "\0" + ("N" + text).replace("N", f"relay.{name}.")
     yield "tokens-origin", "\x80operator abc\n--\nhttp://a:80\nhttps://a\nhttp://a:8080\nftp://a\nhttp://[::1]:1\nnull"
     yield "addresses", "\0" + "\n".join(f"{key} = {value}" for key in ("cloudevents.source", "listen", "origins") for value in (
         "http://u@h:1/p?q=%41#f", "urn:a:b", "http://[::1", "http://[v1.x]/", "1a:b", "a b", "%zz", "http://h:x/", "//h", "?", "\u00e9", "\u20ac", "\U0001f600", "\xed\xa0\x80"))
