@@ -10,6 +10,7 @@
  * the same request has the same answer and does nothing, another one under the same key is refused;
  * a try that failed, and one that is long over, take nothing. */
 #include "../../src/infra/api/fields.h"
+#include "orderly/infra/inbound/media.h"
 #include "rig/ask.h"
 #include "rig/fuzz.h"
 
@@ -149,8 +150,8 @@ static void try_parts(struct str value)
                     "an item that is none");
     quality = field_accept_quality(value, STR("text/event-stream"));
     FUZZ_EXPECT(quality >= -1 && quality <= 1000, "a quality of %d", quality);
-    (void)field_media_type(value);
-    (void)field_is_json(value);
+    (void)media_type_of(value);
+    (void)media_is_json(value);
     (void)field_accepts(value, STR("text"), STR("plain"));
     (void)field_none_match_hits(value, 6);
 }

@@ -5,11 +5,11 @@
 #ifndef ORDERLY_INFRA_API_CALL_H
 #define ORDERLY_INFRA_API_CALL_H
 #include "access.h"
-#include "json_in.h"
 #include "orderly/app/app.h"
 #include "orderly/app/timers.h"
 #include "orderly/infra/http/http.h"
 #include "orderly/infra/http/target.h"
+#include "orderly/infra/inbound/json_in.h"
 #include "orderly/infra/render/cloud_event.h"
 #include "orderly/infra/render/json_out.h"
 #include "render.h"

@@ -48,7 +48,7 @@ void carts_create(struct call *c)
 
     if (!cc || command_is_refused(cc))
         return;
-    cc->u.create_cart.customer_id.t = command_text_id(&in.customer_id);
+    cc->u.create_cart.customer_id.t = json_in_id(&in.customer_id);
     create_cart_start(&cc->u.create_cart);
 }
 
@@ -67,7 +67,7 @@ void carts_add_item(struct call *c)
         return;
     cc->u.change_cart.cart_id = id;
     cc->u.change_cart.change = CART_ADD;
-    cc->u.change_cart.sku = command_sku(&in.sku);
+    cc->u.change_cart.sku = json_in_sku(&in.sku);
     cc->u.change_cart.quantity = in.quantity.value;
     change_cart_start(&cc->u.change_cart);
 }

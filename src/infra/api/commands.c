@@ -1,6 +1,7 @@
 #include "commands.h"
 #include "fields.h"
 #include "orderly/app/event_codec.h"
+#include "orderly/infra/inbound/media.h"
 #include "render.h"
 #include "simulator_json.h"
 #include <stdio.h>
@@ -233,7 +234,7 @@ static void read_fields(struct command_call *cc)
         else
             call_fault_header(&cc->in, "X-User-Id", "must be 1 to 64 printable ASCII characters");
     }
-    if (call_header(c, "traceparent", &value) && field_is_traceparent(value))
+    if (call_header(c, "traceparent", &value) && traceparent_is_valid(value))
         command->traceparent = value;
     if (call_header_list(c, "If-Match", &value) && !field_if_match(value, command))
         call_fault_header(&cc->in, "If-Match", "must be * or at most 8 entity tags");
@@ -244,7 +245,7 @@ static bool content_is_ours(const struct call *c)
 {
     struct str type, coding;
 
-    if (!call_header(c, "Content-Type", &type) || !field_is_json(type))
+    if (!call_header(c, "Content-Type", &type) || !media_is_json(type))
         return false;
     return !call_header_list(c, "Content-Encoding", &coding) ||
            str_eq_nocase(coding, STR("identity"));
@@ -254,11 +255,10 @@ struct command_call *command_open_raw(struct call *c, enum command_body body,
                                       struct yyjson_val **root)
 {
     struct command_call *cc;
-    struct str text, why;
+    struct str why;
 
     if (c->req->body.n && !content_is_ours(c)) {
-        call_problem(c, 415, "unsupported_media_type",
-                     "The body must be application/json in UTF-8, without a coding.");
+        call_problem(c, 415, "unsupported_media_type", JSON_MEDIA_DETAIL);
         return NULL;
     }
     cc = arena_zalloc(&c->req->arena, sizeof(*cc));
@@ -272,13 +272,7 @@ struct command_call *command_open_raw(struct call *c, enum command_body body,
     *root = NULL;
     if (c->req->body.n == 0 && body == COMMAND_BODY_OPTIONAL)
         return cc;
-    text = c->req->body;
-    if (text.n == 0) { /* what the object would need is told with it */
-        json_in_fault(&cc->in, NULL, "the body is missing; it must be a JSON object");
-        text = arena_str(&c->req->arena, STR("{}\0\0\0\0"));
-        text.n = 2;
-    }
-    *root = json_in_parse(&cc->in, text, &why);
+    *root = json_in_parse_object(&cc->in, c->req->body, &why);
     if (!*root) {
         struct problem p = { .status = 400, .code = STR("malformed_json"), .detail = why };
 
@@ -308,24 +302,6 @@ bool command_is_refused(struct command_call *cc)
         return false;
     call_refuse(cc->call, &cc->in);
     return true;
-}
-
-struct text_id command_text_id(const struct json_text *t)
-{
-    struct text_id id = { .n = 0 };
-
-    if (t->is_set && !text_id_parse(t->text, &id))
-        id.n = 0; /* a fault was told; the command will not run */
-    return id;
-}
-
-struct sku command_sku(const struct json_text *t)
-{
-    struct sku sku = { .n = 0 };
-
-    if (t->is_set && !sku_parse(t->text, &sku))
-        sku.n = 0;
-    return sku;
 }
 
 /* ---- addresses ------------------------------------------------------------------------------- */

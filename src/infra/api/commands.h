@@ -49,10 +49,6 @@ struct nothing_in {
 };
 extern const struct json_shape command_nothing;
 
-/* Texts that the app wants as its own types; valid ones only. */
-struct text_id command_text_id(const struct json_text *t);
-struct sku command_sku(const struct json_text *t);
-
 /* ---- an address, in every command that has one ----------------------------------------------- */
 
 struct address_in {

@@ -2,7 +2,7 @@
 #include "commands.h"
 #include "handlers.h"
 #include "letter_filter.h"
-#include "payload_in.h"
+#include "orderly/infra/inbound/payload_in.h"
 
 #define REASON_MAX 500
 

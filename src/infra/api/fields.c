@@ -1,6 +1,7 @@
 #include "fields.h"
 #include "orderly/base/arena.h"
 #include "orderly/infra/api/api.h"
+#include "orderly/infra/inbound/media.h"
 
 bool field_next_item(struct str *rest, struct str *item)
 {
@@ -27,60 +28,11 @@ bool field_next_item(struct str *rest, struct str *item)
     return false;
 }
 
-/* Splits "a;b;c" at the first ';'. */
-static struct str take_parameter(struct str *rest)
-{
-    const char *semicolon = rest->n ? memchr(rest->p, ';', rest->n) : NULL;
-    size_t n = semicolon ? (size_t)(semicolon - rest->p) : rest->n;
-    struct str part = str_trim((struct str){ rest->p, n });
-    size_t used = semicolon ? n + 1 : n;
-
-    rest->p += used;
-    rest->n -= used;
-    return part;
-}
-
-static struct str unquoted(struct str s)
-{
-    if (s.n >= 2 && s.p[0] == '"' && s.p[s.n - 1] == '"')
-        return (struct str){ s.p + 1, s.n - 2 };
-    return s;
-}
-
-static bool str_ends_with_nocase(struct str s, struct str end)
-{
-    return s.n > end.n && str_eq_nocase((struct str){ s.p + s.n - end.n, end.n }, end);
-}
-
-bool field_is_json(struct str value)
-{
-    struct str rest = value, type = take_parameter(&rest);
-
-    if (!str_eq_nocase(type, STR("application/json")) &&
-        !(type.n > 17 && str_eq_nocase((struct str){ type.p, 12 }, STR("application/")) &&
-          str_ends_with_nocase(type, STR("+json"))))
-        return false;
-    while (rest.n) {
-        struct str parameter = take_parameter(&rest);
-        struct str charset = STR("charset=");
-
-        if (parameter.n >= charset.n &&
-            str_eq_nocase((struct str){ parameter.p, charset.n }, charset)) {
-            struct str name =
-                unquoted((struct str){ parameter.p + charset.n, parameter.n - charset.n });
-
-            if (!str_eq_nocase(name, STR("utf-8")) && !str_eq_nocase(name, STR("utf8")))
-                return false;
-        }
-    }
-    return true;
-}
-
 /* q=0, q=0.0 and so on: the range is refused. */
 static bool parameters_refuse(struct str rest)
 {
     while (rest.n) {
-        struct str parameter = take_parameter(&rest);
+        struct str parameter = media_take_parameter(&rest);
 
         if (parameter.n < 3 || (parameter.p[0] | 32) != 'q' || parameter.p[1] != '=')
             continue;
@@ -111,7 +63,7 @@ static int range_fits(struct str range, struct str type, struct str subtype)
         return 2;
     if (str_eq_nocase(right, subtype))
         return 3;
-    return str_eq(subtype, STR("json")) && str_ends_with_nocase(right, STR("+json")) ? 3 : 0;
+    return str_eq(subtype, STR("json")) && media_has_suffix(right, STR("+json")) ? 3 : 0;
 }
 
 bool field_accepts(struct str accept, struct str type, struct str subtype)
@@ -123,7 +75,7 @@ bool field_accepts(struct str accept, struct str type, struct str subtype)
     if (accept.n == 0)
         return true;
     while (field_next_item(&accept, &item)) {
-        struct str rest = item, range = take_parameter(&rest);
+        struct str rest = item, range = media_take_parameter(&rest);
         int fit = range_fits(range, type, subtype);
 
         if (best < 0) { /* there is a range at all, so silence is no consent any more */
@@ -162,10 +114,10 @@ int field_accept_quality(struct str accept, struct str range)
         struct str rest = item;
         int quality = 1000;
 
-        if (!str_eq_nocase(take_parameter(&rest), range))
+        if (!str_eq_nocase(media_take_parameter(&rest), range))
             continue;
         while (rest.n) {
-            struct str parameter = take_parameter(&rest);
+            struct str parameter = media_take_parameter(&rest);
 
             if (parameter.n >= 2 && (parameter.p[0] | 32) == 'q' && parameter.p[1] == '=')
                 quality = weight_of((struct str){ parameter.p + 2, parameter.n - 2 });
@@ -175,17 +127,12 @@ int field_accept_quality(struct str accept, struct str range)
     return -1;
 }
 
-struct str field_media_type(struct str content_type)
-{
-    return take_parameter(&content_type);
-}
-
 bool field_idempotency_key(struct str value, struct arena *a, struct str *key)
 {
     char *out;
     size_t n = 0;
     bool is_quoted = value.n >= 2 && value.p[0] == '"' && value.p[value.n - 1] == '"';
-    struct str inner = is_quoted ? unquoted(value) : value;
+    struct str inner = is_quoted ? media_unquoted(value) : value;
 
     if (inner.n == 0 || inner.n > 2 * 255)
         return false;
@@ -219,42 +166,12 @@ bool field_user_id(struct str value)
     return true;
 }
 
-static bool is_hex(struct str s, bool *is_zero)
+static bool is_hex(struct str s)
 {
-    *is_zero = true;
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
 
         if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f'))
-            return false;
-        *is_zero = *is_zero && c == '0';
-    }
-    return true;
-}
-
-bool field_is_traceparent(struct str value)
-{
-    static const struct {
-        size_t at, n;
-        bool may_be_zero;
-    } parts[] = { { 0, 2, true }, { 3, 32, false }, { 36, 16, false }, { 53, 2, true } };
-    bool is_version_0 = value.n >= 55 && memcmp(value.p, "00", 2) == 0;
-
-    if (value.n < 55 || value.n > 256 || (is_version_0 && value.n > 55))
-        return false;
-    if (memcmp(value.p, "ff", 2) == 0 || (value.n > 55 && value.p[55] != '-'))
-        return false;
-    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-        bool is_zero;
-
-        if (!is_hex((struct str){ value.p + parts[i].at, parts[i].n }, &is_zero) ||
-            (is_zero && !parts[i].may_be_zero))
-            return false;
-        if (i > 0 && value.p[parts[i].at - 1] != '-')
-            return false;
-    }
-    for (size_t i = 55; i < value.n; i++) {
-        if (value.p[i] < 0x21 || value.p[i] > 0x7e)
             return false;
     }
     return true;
@@ -271,7 +188,7 @@ static bool parse_tag(struct str item, bool *is_weak, bool *is_ours, uint64_t *t
     if (item.n < 2 || item.p[0] != '"' || item.p[item.n - 1] != '"' ||
         memchr(item.p + 1, '"', item.n - 2))
         return false;
-    *is_ours = str_to_u64(unquoted(item), tag);
+    *is_ours = str_to_u64(media_unquoted(item), tag);
     return true;
 }
 
@@ -343,13 +260,12 @@ bool field_duration(struct str value, int64_t max_ms, int64_t *ms)
 bool field_position(struct str value, struct str *epoch, uint64_t *position)
 {
     const char *dot = value.n ? memchr(value.p, '.', value.n) : NULL;
-    bool is_zero;
 
     *epoch = STR_NONE;
     if (dot) {
         *epoch = (struct str){ value.p, (size_t)(dot - value.p) };
         value = (struct str){ dot + 1, value.n - epoch->n - 1 };
-        if (epoch->n == 0 || epoch->n > API_EPOCH_MAX || !is_hex(*epoch, &is_zero))
+        if (epoch->n == 0 || epoch->n > API_EPOCH_MAX || !is_hex(*epoch))
             return false;
     }
     return str_to_u64(value, position);

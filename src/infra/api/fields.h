@@ -8,22 +8,16 @@
  * quoted strings do not count. False when nothing is left. */
 bool field_next_item(struct str *rest, struct str *item);
 
-/* application/json or application/…+json, in UTF-8 if a charset is named. */
-bool field_is_json(struct str content_type);
 /* False only where Accept shuts `type/subtype` out. A problem counts as JSON. */
 bool field_accepts(struct str accept, struct str type, struct str subtype);
 /* How much Accept wants exactly this range (`application/json`, `text/html`), in thousandths; -1: it
  * does not name it. */
 int field_accept_quality(struct str accept, struct str range);
-/* The media type of Content-Type, without its parameters. */
-struct str field_media_type(struct str content_type);
 
 /* 1..255 visible ASCII, bare or as a quoted string of RFC 9651. */
 bool field_idempotency_key(struct str value, struct arena *a, struct str *key);
 /* 1..64 printable ASCII. */
 bool field_user_id(struct str value);
-/* Version 00 of W3C Trace Context, or a later one that starts like it. */
-bool field_is_traceparent(struct str value);
 /* Adds the tags of an If-Match to the command; false: no list of entity tags, or too long. */
 bool field_if_match(struct str value, struct command *c);
 /* If-None-Match against one of our tags (a number); weak comparison. */

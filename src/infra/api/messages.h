@@ -1,22 +1,20 @@
 /* What the ways of a message from outside have in common: plain JSON, a CloudEvent, a batch of them. */
 #ifndef ORDERLY_INFRA_API_MESSAGES_H
 #define ORDERLY_INFRA_API_MESSAGES_H
-#include "cloud_in.h"
 #include "commands.h"
+#include "orderly/infra/inbound/message_in.h"
 
-enum outside_topic {
-    OUTSIDE_FINE,
-    OUTSIDE_ORDERS, /* order.*: only the server itself speaks for orders */
-    OUTSIDE_UNKNOWN,
+/* Topics, prefixes: what every message over HTTP is read by; without the memory of a command. */
+struct message_in message_in_of_call(const struct call *c);
+
+/* A request with a CloudEvent, or more of them. */
+struct cloud_request {
+    enum cloud_mode mode;
+    struct cloud_header *headers; /* ce-…, decoded */
+    unsigned n_headers;
 };
-enum outside_topic outside_topic_of(struct str topic, enum event_type *type);
-/* Is the correlationId the payload's order? True where either is not there. */
-bool outside_correlation_fits(struct str correlation_id, const struct payload *p);
-#define OUTSIDE_ORDERS_DETAIL "Only the server itself speaks for orders."
-
-/* cloud_messages.c: a request of one of the CloudEvents modes. path_topic: what the events have to be
- * about; empty: what they say. */
-void cloud_messages_receive(struct call *c, enum cloud_mode mode, struct str path_topic);
+/* cloud_messages.c; m->topic: what the events have to be about; empty: what they say. */
+void cloud_messages_receive(struct call *c, const struct cloud_request *r, struct message_in *m);
 
 /* message_batch.c: several messages of one request, each a command of its own.
  *

@@ -50,7 +50,7 @@ static const struct requested_line *lines_of(struct arena *a, const struct json_
 
     for (unsigned i = 0; i < items->n; i++) {
         lines[i] = (struct requested_line){
-            .sku = command_sku(&in[i].sku),
+            .sku = json_in_sku(&in[i].sku),
             .quantity = in[i].quantity.value,
             .unit_price = in[i].unit_price.text,
             .currency = in[i].currency.text,
@@ -68,7 +68,7 @@ void orders_place(struct call *c)
     if (!cc || command_is_refused(cc))
         return;
     place = &cc->u.place_order;
-    place->customer_id.t = command_text_id(&in.customer_id);
+    place->customer_id.t = json_in_id(&in.customer_id);
     place->flow = in.flow.is_set ? flow_ids[in.flow.value] : FLOW_STOCK_FIRST;
     place->currency = in.currency.text;
     place->n_lines = in.items.n;
@@ -143,9 +143,9 @@ static void order_step(struct call *c, enum order_input input, const struct json
     order = &cc->u.order;
     order->order_id = id;
     order->input = input;
-    order->payment_id.t = command_text_id(&in.payment_id);
+    order->payment_id.t = json_in_id(&in.payment_id);
     order->reason = in.reason.text;
-    order->invoice_id.t = command_text_id(&in.invoice_id);
+    order->invoice_id.t = json_in_id(&in.invoice_id);
     order_command_start(order);
 }
 

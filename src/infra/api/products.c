@@ -62,7 +62,7 @@ void products_add(struct call *c)
     if (!cc || command_is_refused(cc))
         return;
     add = &cc->u.add_product;
-    add->sku = command_sku(&in.sku);
+    add->sku = json_in_sku(&in.sku);
     add->name = in.name.text;
     add->description = in.description.text;
     add->price = in.price.text;

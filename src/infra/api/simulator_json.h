@@ -1,8 +1,8 @@
 /* The behaviour of the built-in contexts as JSON: what is written can be read back. */
 #ifndef ORDERLY_INFRA_API_SIMULATOR_JSON_H
 #define ORDERLY_INFRA_API_SIMULATOR_JSON_H
-#include "json_in.h"
 #include "orderly/app/settings.h"
+#include "orderly/infra/inbound/json_in.h"
 #include "orderly/infra/render/json_out.h"
 
 void simulator_write(struct json_out *o, const struct simulators *s, enum simulator which);

@@ -1,8 +1,7 @@
 /* POST /messages and POST /messages/{topic} with CloudEvents, in all three modes. */
 #include "api_fixture.h"
 #include "orderly/base/mem.h"
-
-#include "../../../../src/infra/api/cloud_in.h"
+#include "orderly/infra/inbound/cloud_in.h"
 
 #define STRUCTURED "Content-Type: application/cloudevents+json\r\n"
 #define BATCH "Content-Type: application/cloudevents-batch+json\r\n"

@@ -8,6 +8,7 @@
 
 #include "../../../../src/infra/api/fields.h"
 #include "orderly/base/arena.h"
+#include "orderly/infra/inbound/media.h"
 #include <stdio.h>
 
 #define S(text) str_of(text)
@@ -33,9 +34,9 @@ static void fields__take_json_in_utf_8_only(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(fine); i++)
-        assert_true(field_is_json(S(fine[i])));
+        assert_true(media_is_json(S(fine[i])));
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        assert_false(field_is_json(S(bad[i])));
+        assert_false(media_is_json(S(bad[i])));
 }
 
 static bool accepts_json(const char *accept)
@@ -69,8 +70,8 @@ static void fields__weigh_what_accept_names(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         assert_int_equal(field_accept_quality(S(rows[i].accept), STR("a/b")), rows[i].quality);
-    assert_true(str_eq(field_media_type(STR(" a/b ; charset=x")), STR("a/b")));
-    assert_true(str_eq(field_media_type(STR("")), STR("")));
+    assert_true(str_eq(media_type_of(STR(" a/b ; charset=x")), STR("a/b")));
+    assert_true(str_eq(media_type_of(STR("")), STR("")));
 }
 
 static void fields__answer_in_json_unless_accept_shuts_it_out(void **state)
@@ -154,9 +155,9 @@ static void fields__take_traceparents_of_the_w3c_form(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(fine); i++)
-        assert_true(field_is_traceparent(S(fine[i])));
+        assert_true(traceparent_is_valid(S(fine[i])));
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        assert_false(field_is_traceparent(S(bad[i])));
+        assert_false(traceparent_is_valid(S(bad[i])));
 }
 
 static void fields__compare_entity_tags(void **state)

@@ -1,41 +1,11 @@
-#include "cloud_in.h"
-#include "fields.h"
+#include "orderly/infra/inbound/cloud_in.h"
 #include "orderly/base/timetext.h"
 #include "orderly/base/uri.h"
-#include "orderly/infra/render/percent.h"
+#include "orderly/infra/inbound/media.h"
+#include "orderly/infra/render/cloud_event.h"
 #include <yyjson.h>
 
-#define HEADER_PREFIX STR("ce-")
 #define MEDIA_PREFIX STR("application/cloudevents")
-
-/* ---- which mode ------------------------------------------------------------------------------ */
-
-static bool starts_with_nocase(struct str s, struct str prefix)
-{
-    return s.n >= prefix.n && str_eq_nocase((struct str){ s.p, prefix.n }, prefix);
-}
-
-enum cloud_mode cloud_mode_of(const struct call *c)
-{
-    static const char *const required[] = { "ce-specversion", "ce-id", "ce-source", "ce-type" };
-    struct str value;
-
-    if (call_header(c, "Content-Type", &value)) {
-        struct str type = field_media_type(value);
-
-        if (str_eq_nocase(type, CLOUD_TYPE_EVENT))
-            return CLOUD_STRUCTURED;
-        if (str_eq_nocase(type, CLOUD_TYPE_BATCH))
-            return CLOUD_BATCH;
-        if (starts_with_nocase(type, MEDIA_PREFIX))
-            return CLOUD_UNKNOWN;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(required); i++) {
-        if (call_header(c, required[i], &value))
-            return CLOUD_BINARY;
-    }
-    return CLOUD_NONE;
-}
 
 /* ---- faults ---------------------------------------------------------------------------------- */
 
@@ -44,11 +14,11 @@ static void fault_at(const struct cloud_place *place, struct str name, const cha
     struct json_path path = { place->at, name, 0 };
     struct str field;
 
-    if (!place->is_header) {
+    if (place->prefix.n == 0) {
         json_in_fault(place->in, &path, "%s", detail);
         return;
     }
-    field = arena_printf(place->in->arena, "ce-" STR_FMT, STR_ARG(name));
+    field = arena_printf(place->in->arena, STR_FMT STR_FMT, STR_ARG(place->prefix), STR_ARG(name));
     json_in_fault_named(place->in, FAULT_HEADER, field, detail);
 }
 
@@ -134,7 +104,7 @@ static const char *attribute_set(struct cloud_in *out, enum attribute attribute,
     case DATACONTENTTYPE:
         if (is_header)
             return "must not be there, as Content-Type says it";
-        return field_is_json(value) ? NULL : "must be application/json in UTF-8";
+        return media_is_json(value) ? NULL : "must be application/json in UTF-8";
     case DATASCHEMA:
         return uri_is_reference(value) ? NULL : "must be a URI";
     case TIME:
@@ -147,7 +117,7 @@ static const char *attribute_set(struct cloud_in *out, enum attribute attribute,
         out->correlation_id = value;
         return NULL;
     case TRACEPARENT:
-        if (field_is_traceparent(value)) /* else there is no trace, as with the header field */
+        if (traceparent_is_valid(value)) /* else there is no trace, as with the header field */
             out->traceparent = value;
         return NULL;
     default: /* the sender's own */
@@ -166,7 +136,7 @@ static void take(const struct cloud_place *place, struct str name, struct str va
     else if (has_control_characters(value))
         fault = "must not hold control characters";
     else if (value.n)
-        fault = attribute_set(out, attribute, value, place->is_header);
+        fault = attribute_set(out, attribute, value, place->prefix.n > 0);
     else if (attribute != ATTRIBUTES)
         fault = "must not be empty";
     if (fault)
@@ -189,6 +159,31 @@ static bool is_attribute_name(struct str name)
             return false;
     }
     return name.n > 0;
+}
+
+/* ---- which mode ------------------------------------------------------------------------------ */
+
+static bool starts_with_nocase(struct str s, struct str prefix)
+{
+    return s.n >= prefix.n && str_eq_nocase((struct str){ s.p, prefix.n }, prefix);
+}
+
+enum cloud_mode cloud_mode_of(struct str content_type, const struct cloud_header *headers,
+                              unsigned n)
+{
+    struct str type = media_type_of(content_type);
+
+    if (str_eq_nocase(type, CLOUD_TYPE_EVENT))
+        return CLOUD_STRUCTURED;
+    if (str_eq_nocase(type, CLOUD_TYPE_BATCH))
+        return CLOUD_BATCH;
+    if (starts_with_nocase(type, MEDIA_PREFIX))
+        return CLOUD_UNKNOWN;
+    for (unsigned i = 0; i < n; i++) {
+        if (attribute_of(headers[i].name) < REQUIRED_ATTRIBUTES)
+            return CLOUD_BINARY;
+    }
+    return CLOUD_NONE;
 }
 
 /* ---- structured mode ------------------------------------------------------------------------- */
@@ -262,52 +257,39 @@ void cloud_in_read_object(const struct cloud_place *place, struct yyjson_val *ev
 
 /* ---- binary mode ----------------------------------------------------------------------------- */
 
-static struct str lower_case(struct arena *a, struct str s)
+static bool is_there_twice(const struct cloud_header *headers, unsigned n, unsigned at)
 {
-    char *p = arena_alloc(a, s.n + 1);
-
-    for (size_t i = 0; i < s.n; i++)
-        p[i] = (char)(s.p[i] >= 'A' && s.p[i] <= 'Z' ? s.p[i] | 0x20 : s.p[i]);
-    return (struct str){ p, s.n };
+    for (unsigned i = 0; i < n; i++) {
+        if (i != at && str_eq(headers[i].name, headers[at].name))
+            return true;
+    }
+    return false;
 }
 
-static void take_header(const struct cloud_place *place, const struct call *c,
-                        const struct http_header *h, struct str name, struct cloud_in *out)
-{
-    struct str value;
-
-    if (http_request_header_count(c->req, h->name) > 1)
-        fault_at(place, name, "is there more than once");
-    else if (str_eq(name, STR("data")))
-        fault_at(place, name, "must not be there, as the payload is the body");
-    else if (!is_attribute_name(name))
-        fault_at(place, name, "is no attribute: their names are of letters and digits");
-    else if (percent_decode(place->in->arena, h->value, &value) != ERR_OK)
-        fault_at(place, name,
-                 "must be printable ASCII, with everything else as the percent-escapes of UTF-8");
-    else
-        take(place, name, value, out);
-}
-
-void cloud_in_read_headers(const struct cloud_place *place, const struct call *c,
-                           struct cloud_in *out)
+void cloud_in_read_headers(const struct cloud_place *place, const struct cloud_header *headers,
+                           unsigned n, struct cloud_in *out)
 {
     uint32_t seen = 0;
 
     *out = (struct cloud_in){ .data = NULL };
-    for (unsigned i = 0; i < c->req->n_headers; i++) {
-        const struct http_header *h = &c->req->headers[i];
-        struct str name;
-        enum attribute attribute;
+    for (unsigned i = 0; i < n; i++) {
+        const struct cloud_header *h = &headers[i];
+        enum attribute attribute = attribute_of(h->name);
 
-        if (!starts_with_nocase(h->name, HEADER_PREFIX))
-            continue;
-        name = lower_case(place->in->arena,
-                          (struct str){ h->name.p + HEADER_PREFIX.n, h->name.n - HEADER_PREFIX.n });
-        attribute = attribute_of(name);
         if (attribute != ATTRIBUTES)
             seen |= 1u << attribute;
-        take_header(place, c, h, name, out);
+        if (is_there_twice(headers, n, i))
+            fault_at(place, h->name, "is there more than once");
+        else if (str_eq(h->name, STR("data")))
+            fault_at(place, h->name, "must not be there, as the payload is the body");
+        else if (!is_attribute_name(h->name))
+            fault_at(place, h->name, "is no attribute: their names are of letters and digits");
+        else if (h->is_undecodable)
+            fault_at(place, h->name,
+                     "must be printable ASCII, with everything else as the percent-escapes of "
+                     "UTF-8");
+        else
+            take(place, h->name, h->value, out);
     }
     check_required(place, seen);
 }

@@ -6,9 +6,9 @@
 
 #include <cmocka.h>
 
-#include "../../../../src/infra/api/json_in.h"
 #include "orderly/base/buf.h"
 #include "orderly/base/mem.h"
+#include "orderly/infra/inbound/json_in.h"
 #include <stdio.h>
 
 /* ---- a shape of every kind ------------------------------------------------------------------- */

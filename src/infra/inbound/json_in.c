@@ -1,4 +1,4 @@
-#include "json_in.h"
+#include "orderly/infra/inbound/json_in.h"
 #include "orderly/base/check.h"
 #include "orderly/base/timetext.h"
 #include "orderly/domain/ids.h"
@@ -275,6 +275,16 @@ struct yyjson_val *json_in_parse(struct json_in *in, struct str body, struct str
         return NULL;
     }
     return root;
+}
+
+struct yyjson_val *json_in_parse_object(struct json_in *in, struct str body, struct str *why)
+{
+    if (body.n == 0) {
+        json_in_fault(in, NULL, "the body is missing; it must be a JSON object");
+        body = arena_str(in->arena, STR("{}\0\0\0\0"));
+        body.n = 2;
+    }
+    return json_in_parse(in, body, why);
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */
@@ -566,4 +576,22 @@ struct str json_in_text(struct json_in *in, struct yyjson_val *v)
 
     REQUIRE(p != NULL); /* it was read, so it can be written */
     return (struct str){ p, n };
+}
+
+struct text_id json_in_id(const struct json_text *t)
+{
+    struct text_id id = { .n = 0 };
+
+    if (t->is_set && !text_id_parse(t->text, &id))
+        id.n = 0; /* a fault was told; the command will not run */
+    return id;
+}
+
+struct sku json_in_sku(const struct json_text *t)
+{
+    struct sku sku = { .n = 0 };
+
+    if (t->is_set && !sku_parse(t->text, &sku))
+        sku.n = 0;
+    return sku;
 }

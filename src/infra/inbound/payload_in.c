@@ -1,5 +1,4 @@
-#include "payload_in.h"
-#include "commands.h"
+#include "orderly/infra/inbound/payload_in.h"
 #include "orderly/domain/order.h"
 #include "orderly/domain/product.h"
 #include "orderly/domain/reservation.h"
@@ -150,12 +149,12 @@ static struct sku read_line_sku(struct payload_reader *r, const struct stock_lin
                                 const struct json_path *line_path)
 {
     struct json_path path = { line_path, STR("sku"), 0 };
-    struct sku sku = command_sku(in->sku.is_set ? &in->sku : &in->product_id);
+    struct sku sku = json_in_sku(in->sku.is_set ? &in->sku : &in->product_id);
 
     if (sku.n == 0) {
         json_in_fault(r->in, &path, "is required");
     } else if (in->sku.is_set && in->product_id.is_set) {
-        struct sku other = command_sku(&in->product_id);
+        struct sku other = json_in_sku(&in->product_id);
 
         if (!sku_eq(&other, &sku))
             json_in_fault(r->in, &path, "differs from productId");
@@ -280,7 +279,7 @@ static void read_refund(struct payload_reader *r, struct yyjson_val *v,
     if (!json_in_value(r->in, v, path, &refund_field, &in))
         return;
     r->p->refund.set = true;
-    r->p->refund.payment_id.t = command_text_id(&in.payment_id);
+    r->p->refund.payment_id.t = json_in_id(&in.payment_id);
     (void)currency_parse(in.currency.text, &r->p->refund.currency);
     r->p->refund.amount = read_inner_amount(r, &in.amount, r->p->refund.currency, path, "amount");
 }
@@ -294,7 +293,7 @@ static void read_release(struct payload_reader *r, struct yyjson_val *v,
     if (!json_in_value(r->in, v, path, &release_field, &in))
         return;
     r->p->release.set = true;
-    r->p->release.reservation_id.t = command_text_id(&in.reservation_id);
+    r->p->release.reservation_id.t = json_in_id(&in.reservation_id);
 }
 
 static void read_uuid(struct payload_reader *r, struct yyjson_val *v, const struct json_path *path,
@@ -340,7 +339,7 @@ static void read_sku(struct payload_reader *r, struct yyjson_val *v, const struc
     struct json_text text;
 
     if (json_in_value(r->in, v, path, &sku_field, &text))
-        r->p->sku = command_sku(&text);
+        r->p->sku = json_in_sku(&text);
 }
 
 static void read_int(struct payload_reader *r, struct yyjson_val *v, const struct json_path *path,
@@ -407,7 +406,7 @@ static void read_field(struct payload_reader *r, const struct event_field *f, st
         return;
     case FIELD_KIND_TEXT_ID:
         if (json_in_value(r->in, v, path, &id_field, &text))
-            *(struct text_id *)member = command_text_id(&text);
+            *(struct text_id *)member = json_in_id(&text);
         return;
     case FIELD_KIND_STR:
         read_text(r, f->field, v, path, member);

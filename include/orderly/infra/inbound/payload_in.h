@@ -1,9 +1,9 @@
 /* The payload of a message, field by field: which fields a topic has, and which of them must
  * be there, says the event catalogue; a field that it does not know is passed over. */
-#ifndef ORDERLY_INFRA_API_PAYLOAD_IN_H
-#define ORDERLY_INFRA_API_PAYLOAD_IN_H
-#include "json_in.h"
+#ifndef ORDERLY_INFRA_INBOUND_PAYLOAD_IN_H
+#define ORDERLY_INFRA_INBOUND_PAYLOAD_IN_H
 #include "orderly/domain/event.h"
+#include "orderly/infra/inbound/json_in.h"
 
 /* at: where the object stands in the body; NULL: it is the body. Views of the body and of in's
  * arena. */

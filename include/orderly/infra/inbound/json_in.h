@@ -4,14 +4,16 @@
  * What no body may have, whatever its command: broken syntax or UTF-8, more than 32 levels (all
  * three: malformed), a key twice in one object, a NUL character, a text beyond 4 KiB. Numbers stay
  * text until a field says what they are; no amount ever passes through a double. */
-#ifndef ORDERLY_INFRA_API_JSON_IN_H
-#define ORDERLY_INFRA_API_JSON_IN_H
+#ifndef ORDERLY_INFRA_INBOUND_JSON_IN_H
+#define ORDERLY_INFRA_INBOUND_JSON_IN_H
 #include "orderly/app/reply.h"
 #include "orderly/base/arena.h"
 #include "orderly/base/check.h"
+#include "orderly/domain/ids.h"
 
 struct yyjson_val;
 
+#define JSON_BODY_TAIL 4 /* bytes that the parser wants to read behind a body */
 #define JSON_DEPTH_MAX 32
 #define JSON_TEXT_BYTES_MAX 4096
 #define JSON_FAULTS_MAX 100 /* more are not told */
@@ -40,10 +42,14 @@ void json_in_fault(struct json_in *in, const struct json_path *at, const char *f
 void json_in_fault_named(struct json_in *in, enum fault_place place, struct str name,
                          const char *detail);
 
-/* The body is parsed in place and must have four NUL bytes behind it. NULL: malformed, *why says how
- * and where. The value lives as long as the body and the arena. Keys, texts and so on may have added
+/* The body is parsed in place and must have JSON_BODY_TAIL NUL bytes behind it. NULL: malformed, *why
+ * says how and where. The value lives as long as the body and the arena. Keys, texts and so on may have added
  * faults all the same. */
 struct yyjson_val *json_in_parse(struct json_in *in, struct str body, struct str *why);
+/* The same, where an object is needed: an empty body is a fault, and read as {}, so that what the
+ * object would need is told with it. */
+struct yyjson_val *json_in_parse_object(struct json_in *in, struct str body, struct str *why);
+#define JSON_MEDIA_DETAIL "The body must be application/json in UTF-8, without a coding."
 
 /* ---- reading by tables ----------------------------------------------------------------------- */
 
@@ -109,6 +115,10 @@ bool json_in_object(struct json_in *in, struct yyjson_val *v, const struct json_
 /* One value into the field's own struct (not at its offset). */
 bool json_in_value(struct json_in *in, struct yyjson_val *v, const struct json_path *at,
                    const struct json_field *field, void *out);
+
+/* Texts that the app wants as its own types; empty where a fault was told. */
+struct text_id json_in_id(const struct json_text *t);
+struct sku json_in_sku(const struct json_text *t);
 
 /* The member of this name; NULL if there is none or it is null. */
 struct yyjson_val *json_in_member(struct yyjson_val *object, struct str name);
