@@ -3,6 +3,7 @@
 #define ORDERLY_INFRA_API_COMMANDS_H
 #include "call.h"
 #include "orderly/app/command.h"
+#include "orderly/infra/inbound/address_in.h"
 
 /* A command with the call that it answers; in the request's arena until done. */
 struct command_call {
@@ -48,15 +49,4 @@ struct nothing_in {
     bool is_set;
 };
 extern const struct json_shape command_nothing;
-
-/* ---- an address, in every command that has one ----------------------------------------------- */
-
-struct address_in {
-    bool is_set;
-#define X(member, json, alias, min, max, required) struct json_text member;
-    ADDRESS_FIELD_MAP(X)
-#undef X
-};
-extern const struct json_shape address_shape;
-void address_of(const struct address_in *in, struct address *out);
 #endif

@@ -2,6 +2,7 @@
 #include "orderly/domain/order.h"
 #include "orderly/domain/product.h"
 #include "orderly/domain/reservation.h"
+#include "orderly/infra/inbound/address_in.h"
 
 #define TRACKING_NUMBER_MAX 100
 #define DISCOUNT_CODE_MAX 100

@@ -1,8 +1,8 @@
 /* The payload of a message, read: what we print is what we read, of every event that is a message. */
-#include "../../../../src/infra/api/payload_in.h"
 #include "../../app/codec_fixture.h"
 #include "orderly/base/mem.h"
 #include "orderly/domain/reservation.h"
+#include "orderly/infra/inbound/payload_in.h"
 #include "orderly/infra/render/render_event.h"
 #include <string.h>
 
