@@ -10,8 +10,8 @@
  *
  * A message that is taken is shown by the lists and in the order's explanation, and a repeat of it
  * is answered as the first. A payload that is read is printed as one that reads the same. */
-#include "../../src/infra/api/payload_in.h"
 #include "orderly/base/mem.h"
+#include "orderly/infra/inbound/payload_in.h"
 #include "orderly/infra/render/render_event.h"
 #include "rig/ask.h"
 #include "rig/fuzz.h"
