@@ -180,9 +180,12 @@ static const struct option bus[] = {
           AT(relays[index].topics) },                                                              \
         { "relay." name ".listen", "", "take messages of outside contexts from it",                \
           .type = OPTION_SWITCH, AT(relays[index].listens) },                                      \
-        { "relay." name ".encoding",     "FORM",                                                   \
-          "how messages are written",    .type = OPTION_CHOICE,                                    \
-          .choices = "json|cloudevents", AT(relays[index].encoding) },                             \
+        { "relay." name ".encoding",                                                               \
+          "FORM",                                                                                  \
+          "how messages are written",                                                              \
+          .type = OPTION_CHOICE,                                                                   \
+          .choices = "json|cloudevents|protobuf",                                                  \
+          AT(relays[index].encoding) },                                                            \
         { "relay." name ".mode",                                                                   \
           "MODE",                                                                                  \
           "of CloudEvents: attributes in headers, or all in the body",                             \

@@ -94,16 +94,19 @@ static void take_status(struct broker_relay *r)
     status = r->status;
     uv_mutex_unlock(&r->lock);
     is_news = strcmp(status.why, port->why) != 0;
-    if (status.is_connected && !port->is_connected)
-        say(r, LOG_INFO, "relay_connected", "");
-    else if (!status.is_connected && port->is_connected && !r->is_closing)
-        say(r, LOG_WARN, "relay_lost", status.why);
-    else if (!status.is_connected && is_news && status.why[0])
+    if (status.is_connected) {
+        if (!port->is_connected)
+            say(r, LOG_INFO, "relay_connected", "");
+        if (is_news && status.why[0])
+            say(r, LOG_WARN, "relay_stuck", status.why);
+        else if (is_news && port->is_connected)
+            say(r, LOG_INFO, "relay_goes_on", "");
+    } else if (port->is_connected) {
+        if (!r->is_closing)
+            say(r, LOG_WARN, "relay_lost", status.why);
+    } else if (is_news && status.why[0]) {
         say(r, LOG_WARN, "relay_unreachable", status.why);
-    else if (status.is_connected && is_news && status.why[0])
-        say(r, LOG_WARN, "relay_stuck", status.why);
-    else if (status.is_connected && is_news)
-        say(r, LOG_INFO, "relay_goes_on", "");
+    }
     port->counts = status.counts;
     port->is_connected = status.is_connected;
     memcpy(port->why, status.why, sizeof(port->why));
@@ -128,6 +131,7 @@ static void take_letter(struct broker_relay *r, struct relay_letter *letter)
         uv_mutex_lock(&r->lock);
         r->is_status_posted = false;
         uv_mutex_unlock(&r->lock);
+        take_status(r); /* behind that: what comes later is posted again */
         break;
     case RELAY_LETTER_ENDED:
         ENSURE(uv_thread_join(&r->thread) == 0);

@@ -1,5 +1,6 @@
 #include "relay_render.h"
 #include "orderly/app/lanes.h"
+#include "orderly/infra/render/proto_event.h"
 #include "orderly/infra/render/render_event.h"
 
 void relay_render_init(struct relay_render *r, const struct broker_relay_config *config)
@@ -7,11 +8,13 @@ void relay_render_init(struct relay_render *r, const struct broker_relay_config 
     *r = (struct relay_render){ .encoding = config->encoding,
                                 .mode = config->mode,
                                 .cloud = config->cloud };
+    arena_init(&r->arena, NULL, 0);
 }
 
 void relay_render_deinit(struct relay_render *r)
 {
     json_out_deinit(&r->out);
+    arena_deinit(&r->arena);
 }
 
 static void render_binary(struct relay_render *r, const struct event *e, struct broker_message *out)
@@ -43,6 +46,10 @@ void relay_render_message(struct relay_render *r, const struct message *m,
     if (r->encoding == RELAY_ENCODING_JSON) {
         out->content_type = CLOUD_DATA_TYPE;
         render_message(&r->out, e);
+    } else if (r->encoding == RELAY_ENCODING_PROTOBUF) {
+        arena_reset(&r->arena);
+        out->content_type = PROTO_TYPE_EVENT;
+        proto_event_write(&r->out.buf, &r->arena, &r->cloud, e);
     } else if (r->mode == RELAY_MODE_BINARY) {
         render_binary(r, e, out);
     } else {

@@ -10,6 +10,7 @@ struct relay_render {
     enum relay_mode mode;
     struct cloud_config cloud;
     struct json_out out;
+    struct arena arena;
     struct cloud_attributes attributes;
     struct broker_attribute list[CLOUD_ATTRIBUTES_MAX];
     char id[UUID_TEXT_LEN];

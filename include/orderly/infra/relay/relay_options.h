@@ -22,7 +22,11 @@ enum relay_kind {
 };
 
 /* In the order of the option's choices. */
-enum relay_encoding { RELAY_ENCODING_JSON, RELAY_ENCODING_CLOUDEVENTS };
+enum relay_encoding {
+    RELAY_ENCODING_JSON,
+    RELAY_ENCODING_CLOUDEVENTS,
+    RELAY_ENCODING_PROTOBUF, /* CloudEvents in their protobuf format, with messages of proto/ */
+};
 /* Of CloudEvents: attributes beside the payload, or all in one JSON object. */
 enum relay_mode { RELAY_MODE_BINARY, RELAY_MODE_STRUCTURED };
 
