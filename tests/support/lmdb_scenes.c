@@ -41,6 +41,11 @@ enum err scene_open_new(struct lmdb_scene *s)
     return lmdb_store_open(&s->other);
 }
 
+enum err scene_open_restored(struct lmdb_scene *s)
+{
+    return lmdb_store_open(&s->other);
+}
+
 enum err scene_open_reader(struct lmdb_scene *s)
 {
     struct lmdb_config config = s->store.config;
@@ -233,6 +238,24 @@ enum err scene_rebuild(struct lmdb_scene *s)
 
 /* ---- each call in turn ------------------------------------------------------------ */
 
+static void make_backup(struct lmdb_scene *s)
+{
+    enum err err = scene_backup(s);
+
+    REQUIRE(err == ERR_OK);
+}
+
+/* Opens it anew; what was acknowledged is there. */
+static void must_be_whole(struct lmdb_store *store, uint64_t acknowledged)
+{
+    lmdb_store_close(store);
+    store->config.is_reader = false;
+    lmdb_store_must_open(store);
+    for (uint64_t n = 1; n <= acknowledged; n++)
+        lmdb_store_must_have(store, n);
+    lmdb_store_must_be_sound(store);
+}
+
 bool lmdb_scene_fail_nth(const struct scene_fault *f, scene_cb run, unsigned nth)
 {
     struct lmdb_scene s = { .acknowledged = 0 };
@@ -244,28 +267,21 @@ bool lmdb_scene_fail_nth(const struct scene_fault *f, scene_cb run, unsigned nth
     lmdb_store_must_open(&s.store);
     s.acknowledged = lmdb_store_write(&s.store, 1, EVENTS, EVENTS, &err);
     REQUIRE(err == ERR_OK);
+    if (f->with_backup)
+        make_backup(&s);
     f->arm(nth, f->code);
     err = run(&s);
     has_failed = f->disarm();
-    lmdb_store_deinit(&s.other);
     /* What reads must not take it for a row that is not there. */
-    REQUIRE(err != ERR_NOT_FOUND || f->may_be_not_found);
-    if (!has_failed && err == ERR_OK) {
-        lmdb_store_deinit(&s.store);
-        return false;
+    REQUIRE(err != ERR_NOT_FOUND);
+    if (has_failed || err != ERR_OK) {
+        must_be_whole(&s.store, s.acknowledged);
+        if (f->with_backup)
+            must_be_whole(&s.other, EVENTS);
     }
-    lmdb_store_close(&s.store);
-    s.store.config =
-        (struct lmdb_config){ .dir = s.store.dir.path, .map_bytes = s.store.config.map_bytes };
-    if (lmdb_store_open(&s.store) != ERR_OK) {
-        (void)fprintf(stderr, "call %u, error %d: %s\n", nth, f->code, s.store.report.why);
-        UNREACHABLE("the store opens when the fault is over");
-    }
-    for (uint64_t n = 1; n <= s.acknowledged; n++)
-        lmdb_store_must_have(&s.store, n);
-    lmdb_store_must_be_sound(&s.store);
+    lmdb_store_deinit(&s.other);
     lmdb_store_deinit(&s.store);
-    return true;
+    return has_failed || err != ERR_OK;
 }
 
 unsigned lmdb_scene_fail_each(const struct scene_fault *f, scene_cb run, unsigned stride)

@@ -7,12 +7,13 @@
 
 struct lmdb_scene {
     struct lmdb_store store; /* open, with a dozen events */
-    struct lmdb_store other; /* there is none yet */
+    struct lmdb_store other; /* there is none yet; or, closed, a backup of it */
     uint64_t acknowledged;
 };
 
 /* Each answers the first failure that it was told of. */
 typedef enum err (*scene_cb)(struct lmdb_scene *s);
+enum err scene_open_restored(struct lmdb_scene *s);
 enum err scene_close_and_open(struct lmdb_scene *s);
 enum err scene_open_marked(struct lmdb_scene *s);
 enum err scene_open_new(struct lmdb_scene *s);
@@ -30,7 +31,7 @@ struct scene_fault {
     void (*arm)(unsigned nth, int code); /* the nth call from now on fails with the code */
     bool (*disarm)(void);                /* none does any more. Did it come to that? */
     int code;
-    bool may_be_not_found; /* the code is that of a file that is not there */
+    bool with_backup; /* scene_open_restored needs one */
 };
 
 #define SCENE_CALLS_MAX 3000 /* far more than there are */

@@ -1,4 +1,5 @@
 #include "support/lmdb_store.h"
+#include "../../src/infra/store/lmdb_sum.h"
 #include "orderly/base/bytes.h"
 #include "orderly/base/check.h"
 #include "orderly/base/mem.h"
@@ -260,4 +261,59 @@ void lmdb_store_put_raw(struct lmdb_store *s, enum store_db db, struct str key, 
     if (mdb_put(txn, dbi, &k, &v, 0) != 0 || mdb_txn_commit(txn) != 0)
         UNREACHABLE("the file of the test can be written");
     mdb_env_close(env);
+}
+
+#define SEALED_MAX 200
+
+void lmdb_store_put_sealed(struct lmdb_store *s, enum store_db db, struct str key, struct str value)
+{
+    char stored[SEALED_MAX + 2 * sizeof(struct digest16)];
+
+    REQUIRE(db != DB_EVENTS);
+    REQUIRE(value.n <= SEALED_MAX);
+    lmdb_seal_write(db, key, value, NULL, stored, NULL);
+    lmdb_store_put_raw(s, db, key, (struct str){ stored, value.n + lmdb_seal_len(db) });
+}
+
+void lmdb_store_delete_raw(struct lmdb_store *s, enum store_db db, struct str key)
+{
+    MDB_txn *txn;
+    MDB_dbi dbi;
+    MDB_env *env = raw_open(s, 0, db, &txn, &dbi);
+    MDB_val k = { key.n, (void *)key.p };
+
+    if (mdb_del(txn, dbi, &k, NULL) != 0 || mdb_txn_commit(txn) != 0)
+        UNREACHABLE("the row of the test is there");
+    mdb_env_close(env);
+}
+
+void lmdb_store_drop(struct lmdb_store *s, enum store_db db, unsigned flags)
+{
+    MDB_txn *txn;
+    MDB_dbi dbi;
+    MDB_env *env = raw_open(s, 0, db, &txn, &dbi);
+
+    if (mdb_drop(txn, dbi, 1) != 0 ||
+        (flags && mdb_dbi_open(txn, store_db_name(db), MDB_CREATE | flags, &dbi) != 0) ||
+        mdb_txn_commit(txn) != 0)
+        UNREACHABLE("the database of the test is there");
+    mdb_env_close(env);
+}
+
+void lmdb_store_read_at(struct lmdb_store *s, long offset, void *out, size_t n)
+{
+    int fd = open_data(s);
+    ssize_t done = pread(fd, out, n, offset);
+
+    REQUIRE(done == (ssize_t)n);
+    (void)close(fd);
+}
+
+void lmdb_store_write_at(struct lmdb_store *s, long offset, const void *p, size_t n)
+{
+    int fd = open_data(s);
+    ssize_t done = pwrite(fd, p, n, offset);
+
+    REQUIRE(done == (ssize_t)n);
+    (void)close(fd);
 }

@@ -47,4 +47,14 @@ long lmdb_store_size(struct lmdb_store *s); /* of the file; may be open */
 void lmdb_store_cut(struct lmdb_store *s, long size);
 /* Writes a row as it is, without a sum. */
 void lmdb_store_put_raw(struct lmdb_store *s, enum store_db db, struct str key, struct str value);
+/* The same, with a right sum; no event. value: at most 200 bytes. */
+void lmdb_store_put_sealed(struct lmdb_store *s, enum store_db db, struct str key,
+                           struct str value);
+/* Deletes a row that is there. */
+void lmdb_store_delete_raw(struct lmdb_store *s, enum store_db db, struct str key);
+/* Takes the whole database away; with flags, LMDB's, an empty one comes in its place. */
+void lmdb_store_drop(struct lmdb_store *s, enum store_db db, unsigned flags);
+/* Bytes of the file. */
+void lmdb_store_read_at(struct lmdb_store *s, long offset, void *out, size_t n);
+void lmdb_store_write_at(struct lmdb_store *s, long offset, const void *p, size_t n);
 #endif

@@ -142,6 +142,14 @@ EVERY_CALL_OF(an_opening, fail_every_call_of_an_opening, scene_close_and_open, 1
 EVERY_CALL_OF(an_opening_that_copies, fail_every_call_of_an_opening, scene_open_marked, 10)
 EVERY_CALL_OF(a_first_opening, fail_every_call_of_an_opening, scene_open_new, 10)
 EVERY_CALL_OF(an_opening_that_reads, fail_every_call, scene_open_reader, 10)
+static void every_call_of__an_opening_of_a_restored_backup(void **state)
+{
+    const struct scene_fault here = { lmdb_fails_here_at, lmdb_is_well, .code = EIO,
+                                      .with_backup = true };
+
+    (void)state;
+    assert_true(lmdb_scene_fail_each(&here, scene_open_restored, STRIDE) >= 10);
+}
 EVERY_CALL_OF(a_batch, fail_every_call, scene_write_events, 10)
 EVERY_CALL_OF(rows_that_go, fail_every_call, scene_write_and_delete, 3)
 EVERY_CALL_OF(a_read, fail_every_call, scene_read_rows, 3)
@@ -157,6 +165,7 @@ int main(void)
         cmocka_unit_test(every_call_of__an_opening),
         cmocka_unit_test(every_call_of__an_opening_that_copies),
         cmocka_unit_test(every_call_of__a_first_opening),
+        cmocka_unit_test(every_call_of__an_opening_of_a_restored_backup),
         cmocka_unit_test(every_call_of__an_opening_that_reads),
         cmocka_unit_test(every_call_of__a_batch),
         cmocka_unit_test(every_call_of__rows_that_go),
