@@ -12,6 +12,7 @@
 #define CACHE_CARTS_SHARE 4 /* a fourth of the cache is for carts, the rest for orders */
 
 const struct app_config app_config_default = {
+    .contexts = CONTEXTS_ALL,
     .payment_timeout_ms = PAYMENT_TIMEOUT_MS_DEFAULT,
     .default_currency = { "USD" },
     .idempotency_keys_max = IDEMPOTENCY_KEYS_MAX_DEFAULT,
@@ -174,12 +175,26 @@ static void app_on_probe(struct timer *t)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+static void app_subscribe_contexts(struct app *a)
+{
+    if (app_has(a, CONTEXT_ORDERS))
+        orders_subscribe(a);
+    if (app_has(a, CONTEXT_PAYMENTS))
+        payments_subscribe(a);
+    if (app_has(a, CONTEXT_INVENTORY))
+        inventory_subscribe(a);
+    if (app_has(a, CONTEXT_SHIPMENTS))
+        shipments_subscribe(a);
+}
+
 struct app *app_create(const struct app_config *config, struct scheduler *scheduler,
                        struct store *store, struct random *random, struct log *log)
 {
     struct app *a = mem_zalloc(sizeof(*a));
     struct map_key key;
 
+    REQUIRE(config->contexts > 0);
+    REQUIRE(config->contexts <= CONTEXTS_ALL);
     random_fill(random, key.bytes, sizeof(key.bytes));
     a->config = *config;
     a->scheduler = scheduler;
@@ -212,10 +227,7 @@ struct app *app_create(const struct app_config *config, struct scheduler *schedu
     timer_init(&a->probe_timer, app_on_probe);
     deadlines_init(a);
     bulk_init(&a->bulk);
-    orders_subscribe(a);
-    payments_subscribe(a);
-    inventory_subscribe(a);
-    shipments_subscribe(a);
+    app_subscribe_contexts(a);
     if (config->audit)
         audit_subscribe(a);
     return a;
@@ -225,7 +237,7 @@ struct app *app_create(const struct app_config *config, struct scheduler *schedu
 
 static void app_on_settings_kept(struct app *a)
 {
-    a->ready(a->ready_ctx, ERR_OK);
+    a->ready(a->ready_ctx, a->has_contexts ? ERR_OK : ERR_FULL);
 }
 
 void app_started(struct app *a, enum err status)

@@ -4,6 +4,7 @@
 #include "orderly/app/app.h"
 #include "orderly/app/carts.h"
 #include "orderly/app/catalogue.h"
+#include "orderly/app/contexts.h"
 #include "orderly/app/dossier.h"
 #include "orderly/app/feed.h"
 #include "orderly/app/idempotency.h"
@@ -110,9 +111,11 @@ struct app {
     struct append counts_append, settings_append;
     void (*settings_kept)(struct app *app);
     bool has_setting[SIMULATOR_COUNT]; /* the store has the simulator's settings */
-    uint64_t counts_written;           /* position of the last row of order counts */
-    enum room room;                    /* as it was last told */
-    uint64_t damaged_told;             /* rows, as store_stats counts them */
+    unsigned contexts_of_store;
+    bool has_contexts;       /* the store says so, or need not */
+    uint64_t counts_written; /* position of the last row of order counts */
+    enum room room;          /* as it was last told */
+    uint64_t damaged_told;   /* rows, as store_stats counts them */
     bool is_writing_counts;
     unsigned n_waiters;
     struct list watches; /* order_watch that wait, for the drain */
@@ -203,6 +206,13 @@ struct event_id dead_letter_command_append(struct dead_letter_command *dc, struc
 void dead_letter_command_applied(struct dead_letter_command *dc, enum err status);
 void dead_letter_command_leave(struct dead_letter_command *dc);
 
+/* ---- messages from outside (receive_message.c, hear_message.c) ----------------------------------- */
+
+/* True: answered, as too many dead letters are open. */
+bool receive_is_refused(struct receive_message *m);
+/* The command of a receive_message, where no Orders is here. */
+void hear_message_run(struct command *c);
+
 /* ---- handling a message (handling.c) ----------------------------------------------------------- */
 
 #define HANDLING_STOCK_INLINE 4
@@ -261,7 +271,8 @@ void context_subscribe(struct app *app, enum subscription_id id, enum context co
 double context_chance(uint64_t seed, struct order_id id, unsigned what);
 
 /* Writes the settings of simulators that the store has none of: those that hold at a first start hold
- * at later ones. done runs once, later or now; that there is no room is no error. */
+ * at later ones; and of which contexts the store is, where it is not of all. done runs once, later or
+ * now; that there is no room is an error only for the latter (has_contexts). */
 void settings_keep(struct app *app, void (*done)(struct app *app));
 
 /* ---- start (startup.c) ------------------------------------------------------------------------- */

@@ -50,12 +50,14 @@ static void settings_on_kept(struct append *ap)
 {
     struct app *app = container_of(ap, struct app, settings_append);
 
+    app->has_contexts |= ap->status == ERR_OK;
     app->settings_kept(app);
 }
 
 void settings_keep(struct app *app, void (*done)(struct app *app))
 {
-    unsigned n = 0;
+    const char contexts = (char)app->config.contexts;
+    unsigned n = !app->has_contexts;
 
     for (unsigned i = 0; i < SIMULATOR_COUNT; i++)
         n += !app->has_setting[i];
@@ -73,6 +75,9 @@ void settings_keep(struct app *app, void (*done)(struct app *app))
                    buf_str(&row));
         buf_deinit(&row);
     }
+    if (!app->has_contexts)
+        append_put(&app->settings_append, DB_META, STR(CONTEXTS_META),
+                   (struct str){ &contexts, 1 });
     app->settings_kept = done;
     append_submit(&app->settings_append, settings_on_kept);
 }

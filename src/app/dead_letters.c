@@ -2,6 +2,7 @@
 #include "orderly/app/event_codec.h"
 #include "orderly/app/queries.h"
 #include "orderly/base/bytes.h"
+#include "orderly/domain/inbox.h"
 
 #define ROW_VERSION 2
 #define ROW_FIXED (1 + 1 + 1 + 16 + 16 + 2 + 8 + 4 + 8 + 8 + 1 + 8 + 8)
@@ -131,6 +132,8 @@ static bool subscription_hears(enum subscription_id s, const struct event *e)
         return true;
     if (s != SUBSCRIPTION_ORDERS && (e->p.flow == FLOW_NONE || e->verdict != VERDICT_FINE))
         return false;
+    if (s == SUBSCRIPTION_INVENTORY && inbox_tells_choice(e))
+        return true;
     for (unsigned f = FLOW_NONE + 1; f < FLOW_COUNT; f++) {
         if (e->p.flow != FLOW_NONE && e->p.flow != (enum flow_id)f)
             continue;

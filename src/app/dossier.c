@@ -185,9 +185,25 @@ struct part *dossier_own_part(struct dossier *d, enum aggregate type)
     return NULL;
 }
 
+const struct inbox *dossier_inbox(const struct dossier *d)
+{
+    list_for_each(at, &d->parts)
+    {
+        const struct part *p = container_of(at, struct part, link);
+
+        if (p->type == AGGREGATE_INBOX && p->sequence > 0)
+            return &p->inbox;
+    }
+    return NULL;
+}
+
 bool dossier_reservation_counts(const struct dossier *d, const struct text_id *id)
 {
-    return d->order && text_id_eq(&d->order->reservation_id.t, id);
+    const struct inbox *heard = dossier_inbox(d);
+
+    if (d->order)
+        return text_id_eq(&d->order->reservation_id.t, id);
+    return heard && text_id_eq(&heard->reservation_id.t, id);
 }
 
 static struct part *part_create(struct list *parts, enum aggregate type, struct str id)
@@ -256,6 +272,9 @@ static enum err part_decode(struct part *p, struct str row)
     } else if (p->type == AGGREGATE_SHIPMENT) {
         err = shipment_decode(row, &p->shipment);
         p->sequence = p->shipment.sequence;
+    } else if (p->type == AGGREGATE_INBOX) {
+        err = inbox_decode(row, &p->inbox);
+        p->sequence = p->inbox.sequence;
     }
     return err;
 }

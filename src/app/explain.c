@@ -496,6 +496,8 @@ static void explain_look_at_lanes(struct explain_work *w)
                 .is_at_limit = s->is_at_limit,
                 .is_stuck = s->is_stuck,
             };
+        else /* it is not here: nothing waits for it */
+            w->subscriptions[i].taken_position = UINT64_MAX;
     }
 }
 
@@ -551,6 +553,7 @@ static void explain_on_open(struct dossier_wait *wait, enum err status)
     w->dossier = wait->dossier;
     w->order = order_clone(w->dossier->order);
     w->simulators = app->simulators;
+    w->contexts = app_contexts(app);
     w->e.order = w->order;
     w->e.at_ms = scheduler_wall_ms(app->scheduler);
     w->e.position = app->log.durable_position;

@@ -25,6 +25,7 @@ struct explain_work {
     struct dossier *dossier; /* pinned; only the loop may look into it */
     struct order *order;     /* of our own; given back on the loop */
     struct simulators simulators;
+    unsigned contexts; /* that are here */
     struct explained_subscription subscriptions[SUBSCRIPTION_COUNT];
     bool *effect_is_ours; /* by the order's effects: the built-in context's own */
     bool payment_is_pending;

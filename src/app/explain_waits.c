@@ -294,6 +294,8 @@ static bool is_outside(const struct explain_work *w, const struct need *need)
 
     if (need->effect)
         return !need->is_ours;
+    if (!(w->contexts & (1u << need->context)))
+        return true;
     switch (need->context) {
     case CONTEXT_PAYMENTS:
         return !s->payments.enabled;

@@ -21,7 +21,8 @@ void order_counts_add(struct order_counts *c, const struct event *e)
 {
     const struct flow_row *row;
 
-    if (event_infos[e->type].aggregate != AGGREGATE_ORDER || e->p.flow == FLOW_NONE)
+    if (event_infos[e->type].aggregate != AGGREGATE_ORDER || e->p.flow == FLOW_NONE ||
+        e->stream.type == AGGREGATE_INBOX)
         return;
     if (e->type == EVENT_ORDER_PLACED) {
         c->orders[e->p.flow][flow_of(e->p.flow)->start]++;

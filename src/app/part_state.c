@@ -29,8 +29,11 @@ void part_state_copy(struct part_state *out, const struct part *p)
             out->shipment.tracking_number.p = copy;
         }
         return;
+    case AGGREGATE_INBOX:
+        out->inbox = p->inbox;
+        return;
     default:
-        UNREACHABLE("a part is a payment, a reservation or a shipment");
+        UNREACHABLE("a part is a payment, a reservation, a shipment or an inbox");
     }
 }
 
@@ -46,8 +49,11 @@ void part_state_apply(struct part_state *s, const struct event *e)
     case AGGREGATE_SHIPMENT:
         shipment_apply(&s->shipment, e);
         return;
+    case AGGREGATE_INBOX:
+        inbox_apply(&s->inbox, e);
+        return;
     default:
-        UNREACHABLE("a part is a payment, a reservation or a shipment");
+        UNREACHABLE("a part is a payment, a reservation, a shipment or an inbox");
     }
 }
 
@@ -63,8 +69,11 @@ void part_state_encode(const struct part_state *s, struct buf *out)
     case AGGREGATE_SHIPMENT:
         shipment_encode(&s->shipment, out);
         return;
+    case AGGREGATE_INBOX:
+        inbox_encode(&s->inbox, out);
+        return;
     default:
-        UNREACHABLE("a part is a payment, a reservation or a shipment");
+        UNREACHABLE("a part is a payment, a reservation, a shipment or an inbox");
     }
 }
 
@@ -104,7 +113,11 @@ void part_become(struct part *p, struct part_state *s)
         p->shipment = s->shipment;
         p->sequence = s->shipment.sequence;
         return;
+    case AGGREGATE_INBOX:
+        p->inbox = s->inbox;
+        p->sequence = s->inbox.sequence;
+        return;
     default:
-        UNREACHABLE("a part is a payment, a reservation or a shipment");
+        UNREACHABLE("a part is a payment, a reservation, a shipment or an inbox");
     }
 }

@@ -66,10 +66,14 @@ static enum verdict receive_verdict_of(enum shipment_outcome o)
 /* A carrier's step that comes too early or too late. */
 static enum verdict receive_judge_shipment(const struct receive_message *m)
 {
-    const struct shipment *s = &m->part->shipment;
+    const struct app *app = m->command.app;
+    struct shipment seen = m->part->shipment; /* its text is borrowed */
+    const struct shipment *s = &seen;
     struct event_list *scratch = &m->command.app->decision;
 
     event_list_init(scratch);
+    if (!app_has(app, CONTEXT_SHIPMENTS)) /* then the order itself is asked */
+        seen.is_confirmed = text_id_eq(&m->dossier->order->shipment_id.t, &m->part->id);
     switch (m->type) {
     case EVENT_SHIPMENT_DISPATCHED:
         return receive_verdict_of(shipment_dispatch(s, &m->payload.shipment_id, 0, scratch));
@@ -285,7 +289,7 @@ static void receive_on_open(struct dossier_wait *w, enum err status)
     receive_take_turn(m);
 }
 
-static bool receive_is_refused(struct receive_message *m)
+bool receive_is_refused(struct receive_message *m)
 {
     struct command *c = &m->command;
     struct reply r = { .code = REPLY_OVERLOADED,
@@ -333,7 +337,10 @@ void receive_again(struct receive_message *m, struct dead_letter_command *letter
 
 static void receive_run(struct command *c)
 {
-    door_enter(c, receive_enter);
+    if (app_has(c->app, CONTEXT_ORDERS))
+        door_enter(c, receive_enter);
+    else
+        hear_message_run(c);
 }
 
 void receive_message_start(struct receive_message *m)

@@ -165,6 +165,16 @@ const struct replay_part *replay_find_part(const struct replay *r, enum aggregat
     return NULL;
 }
 
+bool replay_ships_with(const struct replay *r, const struct text_id *id)
+{
+    if (r->order)
+        return text_id_eq(&r->order->shipment_id.t, id);
+    for (unsigned i = 0; i < r->n_parts; i++)
+        if (r->parts[i].state.type == AGGREGATE_INBOX)
+            return text_id_eq(&r->parts[i].state.inbox.shipment_id.t, id);
+    return false;
+}
+
 bool replay_binds(const struct replay *r, enum aggregate type, struct str id)
 {
     const struct replay_part *p = replay_find_part(r, type, id);
@@ -335,6 +345,23 @@ static const char *part_event(struct replay *r, const struct event *e)
     return why;
 }
 
+/* What was heard of an order where no Orders is. */
+static const char *inbox_event(struct replay *r, const struct event *e)
+{
+    struct replay_part *p = part_of(r, e);
+    const char *why = sequence_fault(r, e, p->sequence);
+
+    if (!why && (!stream_is(e, r->lane.u) || !uuid_eq(e->p.order_id.u, r->lane.u)))
+        why = "is of another order";
+    if (!why && e->message_id.n == 0)
+        why = "was heard from nobody";
+    if (!why && r->order)
+        why = "was heard of an order that is here";
+    part_state_apply(&p->state, e);
+    p->sequence = e->sequence;
+    return why;
+}
+
 /* ---- an event -------------------------------------------------------------------------------- */
 
 static void letter_event(struct replay *r, const struct event *e)
@@ -355,7 +382,7 @@ const char *replay_event(struct replay *r, const struct event *e)
     r->n_events++;
     if (!uuid_eq(e->lane.u, r->lane.u))
         return "lies under another order than it says";
-    if (e->stream.type != event_infos[e->type].aggregate)
+    if (e->stream.type != event_infos[e->type].aggregate && e->stream.type != AGGREGATE_INBOX)
         return "lies in a stream that has no such events";
     switch (e->stream.type) {
     case AGGREGATE_ORDER:
@@ -364,6 +391,8 @@ const char *replay_event(struct replay *r, const struct event *e)
     case AGGREGATE_RESERVATION:
     case AGGREGATE_SHIPMENT:
         return part_event(r, e);
+    case AGGREGATE_INBOX:
+        return inbox_event(r, e);
     case AGGREGATE_CART:
         return cart_event(r, e);
     case AGGREGATE_PRODUCT:

@@ -11,6 +11,7 @@ enum row_format {
     ROW_PAYMENT = 0x51,
     ROW_RESERVATION = 0x61,
     ROW_SHIPMENT = 0x71,
+    ROW_INBOX = 0x81,
 };
 
 static struct bytes_reader row_open(struct str row, enum row_format format)
@@ -417,4 +418,36 @@ enum err shipment_decode(struct str row, struct shipment *out)
         return ERR_DAMAGED;
     out->tracking_number = text_copy(tracking_number);
     return ERR_OK;
+}
+
+/* ---- inbox ----------------------------------------------------------------------------------- */
+
+void inbox_encode(const struct inbox *i, struct buf *out)
+{
+    size_t room = 16 + 3 * ROW_ID_ROOM;
+    uint8_t *start = (uint8_t *)buf_reserve(out, room), *at = start;
+
+    at = row_put_u8(at, ROW_INBOX);
+    at = row_put_u8(at, i->flow);
+    at = row_put_id(at, &i->reservation_id.t);
+    at = row_put_id(at, &i->shipment_id.t);
+    at = row_put_id(at, &i->left_id.t);
+    at = row_put_u8(at, i->is_completed);
+    at = row_put_u64(at, i->sequence);
+    ENSURE((size_t)(at - start) <= room);
+    out->n += (size_t)(at - start);
+}
+
+enum err inbox_decode(struct str row, struct inbox *out)
+{
+    struct bytes_reader r = row_open(row, ROW_INBOX);
+
+    memset(out, 0, sizeof(*out));
+    out->flow = (enum flow_id)row_read_enum(&r, FLOW_COUNT);
+    row_read_id(&r, &out->reservation_id.t);
+    row_read_id(&r, &out->shipment_id.t);
+    row_read_id(&r, &out->left_id.t);
+    out->is_completed = row_read_bool(&r);
+    out->sequence = bytes_read_u64(&r);
+    return row_ended_well(&r) ? ERR_OK : ERR_DAMAGED;
 }

@@ -47,6 +47,8 @@ struct startup {
     size_t n_lanes[SUBSCRIPTION_COUNT], lanes_cap[SUBSCRIPTION_COUNT];
     struct simulators simulators;
     bool has_setting[SIMULATOR_COUNT];
+    unsigned contexts;
+    bool has_contexts;
     struct order_counts counts;
     struct refund_totals refunds_due;
     struct map causes, *handled;
@@ -384,6 +386,25 @@ static enum err startup_counts(struct startup *s, const struct store_view *v)
     return err == ERR_OK ? order_counts_decode(row, &s->counts) : err;
 }
 
+/* A store that says nothing is of all contexts, or empty. */
+static enum err startup_contexts(struct startup *s, const struct store_view *v)
+{
+    unsigned wanted = s->app->config.contexts;
+    struct str row;
+    enum err err = store_get(v, DB_META, STR(CONTEXTS_META), &s->scratch, &row);
+
+    if (err != ERR_OK && err != ERR_NOT_FOUND)
+        return err;
+    s->has_contexts = err == ERR_OK || wanted == CONTEXTS_ALL;
+    s->contexts = s->last_position > 0 ? CONTEXTS_ALL : wanted;
+    if (err == ERR_OK) {
+        if (row.n != 1)
+            return ERR_DAMAGED;
+        s->contexts = (unsigned char)row.p[0];
+    }
+    return s->contexts == wanted ? ERR_OK : ERR_INVALID;
+}
+
 /* ---- the read -------------------------------------------------------------------------------- */
 
 static void startup_run(struct store_read *r, const struct store_view *v)
@@ -391,6 +412,8 @@ static void startup_run(struct store_read *r, const struct store_view *v)
     struct startup *s = container_of(r, struct startup, read);
     enum err err = startup_last_event(s, v);
 
+    if (err == ERR_OK)
+        err = startup_contexts(s, v);
     if (err == ERR_OK)
         err = recent_check(v, s->last_position);
     if (err == ERR_OK)
@@ -464,6 +487,8 @@ static void startup_done(struct store_read *r)
     struct app *app = s->app;
     enum err status = s->status;
 
+    app->contexts_of_store = s->contexts;
+    app->has_contexts = s->has_contexts;
     if (status == ERR_OK)
         startup_hand_over(s);
     for (unsigned i = 0; i < SUBSCRIPTION_COUNT; i++)

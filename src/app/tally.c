@@ -124,7 +124,7 @@ const char *tally_event(struct tally *t, const struct event *e)
     t->n_events++;
     t->last_position = t->counts.position = e->position;
     t->last_id = e->id;
-    t->n_placed += e->type == EVENT_ORDER_PLACED;
+    t->n_placed += e->type == EVENT_ORDER_PLACED && e->stream.type != AGGREGATE_INBOX;
     order_counts_add(&t->counts, e);
     if (!ascends)
         return "has an id that does not ascend";

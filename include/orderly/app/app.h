@@ -4,6 +4,7 @@
 #define ORDERLY_APP_APP_H
 #include "orderly/app/bus.h"
 #include "orderly/app/command.h"
+#include "orderly/app/contexts.h"
 #include "orderly/app/feed.h"
 #include "orderly/app/log.h"
 #include "orderly/app/metrics.h"
@@ -24,6 +25,7 @@
 #define WAIT_MS_MAX 60000
 
 struct app_config {
+    unsigned contexts;          /* that this process has: CONTEXT_BIT(ORDERS) | …; at least one */
     int64_t payment_timeout_ms; /* 0: off */
     struct discount_rules discounts[FLOW_COUNT];
     struct currency default_currency;
@@ -45,7 +47,8 @@ struct app;
 struct app *app_create(const struct app_config *config, struct scheduler *scheduler,
                        struct store *store, struct random *random, struct log *log);
 /* Loads what has to be in memory (catalogue, settings, cursors, keys) from the store; ready runs
- * once, later. ERR_OK, or ERR_DAMAGED / ERR_IO: the server must end. */
+ * once, later. ERR_OK; else the server must end: ERR_DAMAGED, ERR_IO; ERR_INVALID: the store is that
+ * of other contexts; ERR_FULL: there is no room to write down which contexts it is of. */
 void app_start(struct app *a, void (*ready)(void *ctx, enum err status), void *ctx);
 /* Adds the demo's products that are missing and, where nothing was set, its discounts; ready runs
  * when they are durable. */

@@ -190,7 +190,8 @@ struct change_product {
     struct stock_change stock_change;
     struct stock shown;
 };
-/* POST /messages/{topic}: the body is checked (required fields there and well typed). */
+/* A message from outside, by HTTP or from a broker: the payload is checked (required fields there and
+ * well typed), and app_hears its type. */
 struct receive_message {
     struct command command; /* has_key is not used: the message id is the key */
     enum event_type type;

@@ -1,5 +1,5 @@
 /* Dossiers: in memory, everything that lies under one order's lane: the order, and the payments,
- * reservations and shipments that belong to it. They are loaded together and evicted together, so a
+ * reservations and shipments that belong to it (or, in a process without Orders, what it heard). They are loaded together and evicted together, so a
  * dossier in memory is complete: what is not in it does not exist.
  *
  * A context touches only the parts of its own type. Bounded: dossiers that nobody uses are evicted,
@@ -9,6 +9,7 @@
 #include "orderly/app/event_log.h"
 #include "orderly/app/turn.h"
 #include "orderly/base/map.h"
+#include "orderly/domain/inbox.h"
 #include "orderly/domain/order.h"
 #include "orderly/domain/payment.h"
 #include "orderly/domain/reservation.h"
@@ -19,7 +20,7 @@ struct dossiers;
 /* Payments, reservations and shipments of one order; beyond, an outside message is `too_many`. */
 #define DOSSIER_PARTS_MAX 512
 
-/* One payment, reservation or shipment. */
+/* One payment, reservation or shipment; or, where no Orders is here, what was heard of the order. */
 struct part {
     struct list link;
     enum aggregate type;
@@ -30,6 +31,7 @@ struct part {
         struct payment payment;
         struct reservation reservation;
         struct shipment shipment;
+        struct inbox inbox;
     };
 };
 
@@ -81,6 +83,8 @@ struct dossier *dossier_peek(struct dossiers *ds, struct lane_id lane);
 struct part *dossier_find_part(struct dossier *d, enum aggregate type, struct str id);
 /* The built-in context's own payment, reservation or shipment of this order; NULL: none yet. */
 struct part *dossier_own_part(struct dossier *d, enum aggregate type);
+/* What was heard of the order, where no Orders is here; NULL: nothing. */
+const struct inbox *dossier_inbox(const struct dossier *d);
 /* Whether it is this reservation that the order went on with, as OrderConfirmed or OrderStockReserved
  * has said; another one was late, or second, and goes back. */
 bool dossier_reservation_counts(const struct dossier *d, const struct text_id *id);

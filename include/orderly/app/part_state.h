@@ -1,4 +1,4 @@
-/* The state of a payment, reservation or shipment apart from its place in a dossier: what it will be
+/* The state of a payment, reservation, shipment or inbox apart from its place in a dossier: what it will be
  * once an append is durable. Owns what it holds. Thread: loop. */
 #ifndef ORDERLY_APP_PART_STATE_H
 #define ORDERLY_APP_PART_STATE_H
@@ -10,6 +10,7 @@ struct part_state {
         struct payment payment;
         struct reservation reservation;
         struct shipment shipment;
+        struct inbox inbox;
     };
 };
 

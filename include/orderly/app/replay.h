@@ -22,7 +22,7 @@ struct replay_mark {
     bool is_lettered; /* Orders failed on it */
 };
 
-/* One payment, reservation or shipment. */
+/* One payment, reservation or shipment; or what was heard of the order. */
 struct replay_part {
     struct text_id id;
     struct part_state state;
@@ -60,6 +60,8 @@ typedef void (*replay_row_cb)(void *ctx, enum store_db db, struct str key, struc
 void replay_rows(const struct replay *r, replay_row_cb row, void *ctx);
 const struct replay_part *replay_find_part(const struct replay *r, enum aggregate type,
                                            struct str id);
+/* It is this shipment that the order was shipped with, as the order or what was heard of it says. */
+bool replay_ships_with(const struct replay *r, const struct text_id *id);
 /* DB_OWNERS leads from this id to the lane. */
 bool replay_binds(const struct replay *r, enum aggregate type, struct str id);
 

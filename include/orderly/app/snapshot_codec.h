@@ -8,6 +8,7 @@
 #include "orderly/base/buf.h"
 #include "orderly/base/err.h"
 #include "orderly/domain/cart.h"
+#include "orderly/domain/inbox.h"
 #include "orderly/domain/order.h"
 #include "orderly/domain/payment.h"
 #include "orderly/domain/product.h"
@@ -58,4 +59,7 @@ MUST_CHECK enum err reservation_decode(struct str row, struct reservation *out);
 
 void shipment_encode(const struct shipment *s, struct buf *out);
 MUST_CHECK enum err shipment_decode(struct str row, struct shipment *out);
+
+void inbox_encode(const struct inbox *i, struct buf *out);
+MUST_CHECK enum err inbox_decode(struct str row, struct inbox *out);
 #endif

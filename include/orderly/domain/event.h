@@ -17,7 +17,8 @@
     X(SHIPMENT, "Shipment")                                                                        \
     X(CART, "Cart")                                                                                \
     X(PRODUCT, "Product")                                                                          \
-    X(SUBSCRIPTION, "Subscription")
+    X(SUBSCRIPTION, "Subscription")                                                                \
+    X(INBOX, "Inbox") /* of an order: what a process without Orders was told of it */
 enum aggregate {
     AGGREGATE_NONE,
 #define X(name, text) AGGREGATE_##name,

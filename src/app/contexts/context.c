@@ -36,6 +36,8 @@ static bool context_wants(const struct subscription *s, const struct event *e)
     /* What is wrong with an outside message is Orders' to say, once. */
     if (e->verdict != VERDICT_FINE && s->config.id != SUBSCRIPTION_ORDERS)
         return false;
+    if (s->config.id == SUBSCRIPTION_INVENTORY && inbox_tells_choice(e))
+        return true;
     return context_wants_table[context_of(s->config.id)][e->p.flow][e->type];
 }
 

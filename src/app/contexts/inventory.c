@@ -95,6 +95,12 @@ static void inventory_reserve(struct handling *h)
     }
     uuid_format(h->event->p.order_id.u, order);
     h->part = dossier_part(h->dossier, AGGREGATE_RESERVATION, (struct str){ order, sizeof(order) });
+    /* What was refused was decided, too, where a message may come again after a day; nobody else
+     * speaks of reservations there. */
+    if (h->part->sequence > 0 && !app_has(h->app, CONTEXT_ORDERS)) {
+        handling_done(h);
+        return;
+    }
     handling_take_turn(h, &h->part->turn, inventory_decide_reserve);
 }
 
@@ -145,10 +151,19 @@ static void inventory_release(struct handling *h)
         handling_done(h); /* an outside context's: it stays due */
 }
 
+/* Where no Orders is here: what came from outside may have come in another order, so that all that was
+ * heard is looked at. Shipments, if it is here, lets none leave that no order was shipped with. */
+static bool inventory_pieces_left(const struct handling *h)
+{
+    const struct inbox *heard = dossier_inbox(h->dossier);
+
+    return !heard || h->event->stream.type != AGGREGATE_INBOX || inbox_has_left(heard);
+}
+
 static void inventory_take(struct handling *h)
 {
     h->part = dossier_own_part(h->dossier, AGGREGATE_RESERVATION);
-    if (h->part && dossier_reservation_counts(h->dossier, &h->part->id))
+    if (h->part && dossier_reservation_counts(h->dossier, &h->part->id) && inventory_pieces_left(h))
         handling_take_turn(h, &h->part->turn, inventory_decide_take);
     else
         handling_done(h); /* another context's pieces leave; ours are asked back */
@@ -158,6 +173,8 @@ static void (*inventory_step_of(const struct app *app, const struct event *e))(s
 {
     const struct reservation_id *which;
 
+    if (inbox_tells_choice(e))
+        return inventory_take;
     switch (reservation_task_of(e, &which)) {
     case RESERVATION_TASK_RESERVE:
         return app->simulators.inventory.enabled ? inventory_reserve : NULL;

@@ -158,7 +158,7 @@ void money_ledger_apply(struct money_ledger *l, const struct event *e)
 {
     if (e->stream.type == AGGREGATE_ORDER)
         order_apply(l->order, e);
-    if (!is_about_money(e->type))
+    if (!is_about_money(e->type) || e->stream.type == AGGREGATE_INBOX)
         return;
     if (e->verdict != VERDICT_FINE) {
         l->n_refused += is_in_window(l, e);

@@ -51,12 +51,11 @@ static bool was_confirmed(struct lane_writer *w, const struct replay_part *p)
 {
     char bytes[ROW_KEY_PART_MAX];
     struct str key = row_key_part(bytes, w->replay.lane, AGGREGATE_SHIPMENT, text_id_str(&p->id));
-    const struct order *o = w->replay.order;
     struct shipment old = { 0 };
     struct lmdb_row row;
     bool was;
 
-    if (!o || !text_id_eq(&o->shipment_id.t, &p->id))
+    if (!replay_ships_with(&w->replay, &p->id))
         return false;
     if (rebuilder_old(w->rb, DB_PARTS, key, &row) && shipment_decode(row.value, &old) == ERR_OK) {
         was = old.is_confirmed;

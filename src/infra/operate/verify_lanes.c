@@ -255,7 +255,6 @@ static void take_confirmed(struct lane_pass *p, struct replay_part *part)
     char bytes[ROW_KEY_PART_MAX];
     struct str id = text_id_str(&part->id);
     struct str key = row_key_part(bytes, p->replay.lane, AGGREGATE_SHIPMENT, id);
-    const struct order *o = p->replay.order;
     struct shipment stored = { 0 };
     struct lmdb_row row;
 
@@ -264,7 +263,7 @@ static void take_confirmed(struct lane_pass *p, struct replay_part *part)
         return;
     part->state.shipment.is_confirmed = stored.is_confirmed;
     shipment_deinit(&stored);
-    if (part->state.shipment.is_confirmed && !(o && text_id_eq(&o->shipment_id.t, &part->id)))
+    if (part->state.shipment.is_confirmed && !replay_ships_with(&p->replay, &part->id))
         verifier_fault(p->vr, DB_PARTS, key, "is confirmed, though it never shipped its order");
 }
 
