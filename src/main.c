@@ -385,7 +385,9 @@ static void print_greeting(struct server *s)
     else
         (void)snprintf(host, sizeof(host), "%s", where);
     (void)printf("listening on http://%s\n\n", where);
-    if (s->options.demo)
+    if (!app_has(s->app, CONTEXT_ORDERS))
+        (void)printf("  curl%s http://%s/readyz\n", token, host);
+    else if (s->options.demo)
         (void)printf(
             "  curl%s http://%s/orders --json '{\"customerId\":\"me\",\"items\":[{\"sku\":"
             "\"WIDGET-001\",\"quantity\":2}],\"shippingAddress\":{\"street\":\"1 Main "
@@ -395,7 +397,8 @@ static void print_greeting(struct server *s)
         (void)printf("  curl%s http://%s/products --json '{\"sku\":\"WIDGET-001\",\"name\":"
                      "\"Widget\",\"price\":19.99,\"currency\":\"USD\",\"stockQuantity\":100}'\n",
                      token, host);
-    (void)printf("  curl%s 'http://%s/orders?customerId=me'\n", token, host);
+    if (app_has(s->app, CONTEXT_ORDERS))
+        (void)printf("  curl%s 'http://%s/orders?customerId=me'\n", token, host);
     (void)printf("  curl%s 'http://%s/events?limit=10'\n\n", token, host);
     (void)fflush(stdout);
 }
@@ -419,9 +422,9 @@ static struct str built_in(const struct server *s, char text[static 64])
 {
     const struct simulators *sims = app_simulators(s->app);
     const bool is_on[SIMULATOR_COUNT] = {
-        [SIMULATOR_PAYMENTS] = sims->payments.enabled,
-        [SIMULATOR_INVENTORY] = sims->inventory.enabled,
-        [SIMULATOR_SHIPMENTS] = sims->shipments.enabled,
+        [SIMULATOR_PAYMENTS] = sims->payments.enabled && app_has(s->app, CONTEXT_PAYMENTS),
+        [SIMULATOR_INVENTORY] = sims->inventory.enabled && app_has(s->app, CONTEXT_INVENTORY),
+        [SIMULATOR_SHIPMENTS] = sims->shipments.enabled && app_has(s->app, CONTEXT_SHIPMENTS),
     };
     size_t n = 0;
 
@@ -495,7 +498,7 @@ static void say_loaded(struct server *s)
 
 static void listen_now(struct server *s)
 {
-    char where[TCP_ADDRESS_TEXT_MAX], contexts[64];
+    char where[TCP_ADDRESS_TEXT_MAX], simulators[64], contexts[CONTEXTS_TEXT_MAX];
     struct tcp_address bound;
 
     s->listener = tcp_listener_create(&(struct tcp_listener_config){
@@ -521,7 +524,8 @@ static void listen_now(struct server *s)
             { "address", str_of(where) },
             { "store", is_durable(s) ? str_of(s->options.data) : STR("memory") },
             { "access", s->options.token_file[0] ? STR("tokens") : STR("everybody on this host") },
-            { "built_in", built_in(s, contexts) },
+            { "contexts", contexts_text(app_contexts(s->app), contexts) },
+            { "built_in", built_in(s, simulators) },
         };
 
         say(s, LOG_INFO, "listening", fields, ARRAY_LEN(fields));
@@ -556,6 +560,17 @@ static void complain_of_start(struct server *s)
              stats.damaged ? store_db_name(stats.damaged_db) : "");
 }
 
+/* The other contexts' work would be left undone, or done again from the log's beginning. */
+static void complain_of_contexts(struct server *s)
+{
+    char kept[CONTEXTS_TEXT_MAX], asked[CONTEXTS_TEXT_MAX];
+
+    complain("contexts: the store in %s is of " STR_FMT ", and not of " STR_FMT
+             "; start it with those, or name another directory with --data",
+             s->options.data, STR_ARG(contexts_text(app_contexts_of_store(s->app), kept)),
+             STR_ARG(contexts_text(app_contexts(s->app), asked)));
+}
+
 static void on_app_ready(void *ctx, enum err status)
 {
     struct server *s = ctx;
@@ -566,6 +581,9 @@ static void on_app_ready(void *ctx, enum err status)
     if (status == ERR_DAMAGED) {
         complain_of_start(s);
         give_up(s, EX_DATAERR);
+    } else if (status == ERR_INVALID) {
+        complain_of_contexts(s);
+        give_up(s, EX_CONFIG);
     } else if (status != ERR_OK) {
         say_one(s, LOG_ERROR, "start_failed", "why", str_of(err_text(status)));
         give_up(s, EX_IOERR);
@@ -802,7 +820,8 @@ static int help_serve(void)
               "  71  the system lacks something\n"
               "  74  the store failed: a write, an fsync, a directory that can't be used, or\n"
               "      damage that was met while serving\n"
-              "  78  wrong configuration, or a data directory of a newer version\n"));
+              "  78  wrong configuration, or a data directory of a newer version or of other\n"
+              "      contexts\n"));
     return 0;
 }
 

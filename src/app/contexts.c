@@ -77,6 +77,18 @@ bool app_hears(const struct app *a, enum event_type type)
     return app_has(a, CONTEXT_INVENTORY) && inbox_tells_choice(&as_heard);
 }
 
+_Static_assert(EVENT_TYPE_COUNT <= 64, "a set of types no longer fits 64 bits");
+
+uint64_t app_heard_types(const struct app *a)
+{
+    uint64_t bits = 0;
+
+    for (unsigned t = EVENT_NONE + 1; t < EVENT_TYPE_COUNT; t++)
+        if (app_hears(a, (enum event_type)t))
+            bits |= UINT64_C(1) << t;
+    return bits;
+}
+
 /* Somebody outside answers for this context. */
 static bool is_answered_outside(const struct app *a, enum context c)
 {

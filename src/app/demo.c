@@ -81,13 +81,14 @@ static void demo_discounts(struct app *app)
 void app_add_demo(struct app *a, void (*ready)(void *ctx, enum err status), void *ctx)
 {
     struct demo *d = mem_zalloc(sizeof(*d));
+    bool needs_products = app_has(a, CONTEXT_ORDERS) || app_has(a, CONTEXT_INVENTORY);
 
     demo_discounts(a);
     *d = (struct demo){ .app = a, .ready = ready, .ctx = ctx, .n_open = 1 };
     a->demo = d;
     arena_init(&d->arena, NULL, 0);
     timer_init(&d->later, demo_finish);
-    for (unsigned i = 0; i < ARRAY_LEN(demo_products); i++) {
+    for (unsigned i = 0; needs_products && i < ARRAY_LEN(demo_products); i++) {
         struct add_product *add = &d->products[i].add;
 
         d->products[i].demo = d;

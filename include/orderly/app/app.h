@@ -50,8 +50,8 @@ struct app *app_create(const struct app_config *config, struct scheduler *schedu
  * once, later. ERR_OK; else the server must end: ERR_DAMAGED, ERR_IO; ERR_INVALID: the store is that
  * of other contexts; ERR_FULL: there is no room to write down which contexts it is of. */
 void app_start(struct app *a, void (*ready)(void *ctx, enum err status), void *ctx);
-/* Adds the demo's products that are missing and, where nothing was set, its discounts; ready runs
- * when they are durable. */
+/* Adds the demo's products that are missing (where Orders or Inventory is here: one needs their prices,
+ * the other their stock) and, where nothing was set, its discounts; ready runs when they are durable. */
 void app_add_demo(struct app *a, void (*ready)(void *ctx, enum err status), void *ctx);
 /* Refuses new commands, answers waiters, lets what is in progress end; drained runs when nothing is
  * in progress and nothing is in the store's queue. Times out at the caller's. */

@@ -31,6 +31,8 @@ unsigned app_contexts_of_store(const struct app *a);
 /* A message of this type that comes from outside means something here. Others are nobody's: whoever
  * brings them may forget them. */
 bool app_hears(const struct app *a, enum event_type type);
+/* All of them: bits 1 << enum event_type. */
+uint64_t app_heard_types(const struct app *a);
 /* Patterns of the topics that have to come from outside: those of contexts that are not here, or
  * that are here and leave the answer to somebody else. Their settings may change, so whoever connects
  * asks anew. Returns how many. */

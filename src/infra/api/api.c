@@ -155,6 +155,16 @@ static bool check_access(struct call *c)
     return true;
 }
 
+static bool check_context(struct call *c)
+{
+    unsigned contexts = c->route->contexts;
+
+    if (contexts == 0 || (contexts & app_contexts(c->app)))
+        return true;
+    call_elsewhere(c, contexts);
+    return false;
+}
+
 static bool check_accept(struct call *c)
 {
     static const struct {
@@ -267,7 +277,7 @@ static void api_on_headers(void *ctx, struct http_request *req)
         send_not_allowed(c, match.pattern);
         return;
     }
-    if (!check_access(c) || !check_accept(c) || !check_query(c))
+    if (!check_access(c) || !check_context(c) || !check_accept(c) || !check_query(c))
         return;
     /* Before the body is read: what is refused should cost as little as it can, since there is most
      * of it when there is least time. */

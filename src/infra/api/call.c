@@ -120,6 +120,37 @@ void call_refuse(struct call *c, const struct json_in *in)
     call_problem_with(c, &p, NULL);
 }
 
+/* "Orders", "neither Orders nor Inventory". */
+static void add_missing(struct buf *b, unsigned contexts)
+{
+    bool is_one = (contexts & (contexts - 1)) == 0;
+    const char *between = is_one ? "no " : "neither ";
+
+    for (unsigned i = CONTEXT_ORDERS; i <= CONTEXT_SHIPMENTS; i++) {
+        struct str name = context_text((enum context)i);
+
+        if (!(contexts & (1u << i)))
+            continue;
+        buf_printf(b, "%s%c%.*s", between, name.p[0] - 'a' + 'A', (int)name.n - 1, name.p + 1);
+        between = " nor ";
+    }
+}
+
+void call_elsewhere(struct call *c, unsigned contexts)
+{
+    char here[CONTEXTS_TEXT_MAX];
+    struct problem p = { .status = 421, .code = STR("context_elsewhere") };
+    struct buf b = { 0 };
+
+    buf_add_str(&b, STR("This process has "));
+    add_missing(&b, contexts);
+    buf_printf(&b, ", only " STR_FMT "; ask the one that has.",
+               STR_ARG(contexts_text(app_contexts(c->app), here)));
+    p.detail = arena_str(&c->req->arena, buf_str(&b));
+    buf_deinit(&b);
+    call_problem_with(c, &p, NULL);
+}
+
 void call_not_found(struct call *c, const char *what)
 {
     struct str detail = arena_printf(&c->req->arena, "There is no such %s.", what);

@@ -61,6 +61,8 @@ void call_problem_with(struct call *c, const struct problem *p, const struct cal
 /* 400 with all faults. */
 void call_refuse(struct call *c, const struct json_in *in);
 void call_not_found(struct call *c, const char *what);
+/* 421: none of these contexts is in this process. */
+void call_elsewhere(struct call *c, unsigned contexts);
 /* How a read ended that has no result. */
 void call_read_failed(struct call *c, enum err e, const char *what);
 

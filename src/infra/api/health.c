@@ -9,19 +9,20 @@ void health_root(struct call *c)
 {
     static const struct {
         const char *name, *path;
+        unsigned contexts; /* one of them has to be here; 0: any */
     } entries[] = {
-        { "orders", "/orders" },
-        { "order", "/orders/{id}" },
-        { "explain", "/orders/{id}/explain" },
-        { "carts", "/carts" },
-        { "products", "/products" },
-        { "events", "/events" },
-        { "eventStream", "/events/stream" },
-        { "messages", "/messages" },
-        { "messageStream", "/messages/stream" },
-        { "deadLetters", "/dead-letters" },
-        { "ready", "/readyz" },
-        { "metrics", "/metrics" },
+        { "orders", "/orders", CONTEXT_BIT(ORDERS) },
+        { "order", "/orders/{id}", CONTEXT_BIT(ORDERS) },
+        { "explain", "/orders/{id}/explain", CONTEXT_BIT(ORDERS) },
+        { "carts", "/carts", CONTEXT_BIT(ORDERS) },
+        { "products", "/products", CONTEXT_BIT(ORDERS) | CONTEXT_BIT(INVENTORY) },
+        { "events", "/events", 0 },
+        { "eventStream", "/events/stream", 0 },
+        { "messages", "/messages", 0 },
+        { "messageStream", "/messages/stream", 0 },
+        { "deadLetters", "/dead-letters", 0 },
+        { "ready", "/readyz", 0 },
+        { "metrics", "/metrics", 0 },
     };
     struct json_out *o = call_out(c);
 
@@ -30,9 +31,20 @@ void health_root(struct call *c)
     json_plain(o, STR("orderly"));
     JSON_KEY(o, "what");
     json_plain(o, STR("An order server whose whole life is events."));
+    JSON_KEY(o, "contexts");
+    json_open(o, '[');
+    for (unsigned i = CONTEXT_ORDERS; i <= CONTEXT_SHIPMENTS; i++) {
+        if (!app_has(c->app, (enum context)i))
+            continue;
+        json_item(o);
+        json_plain(o, context_text((enum context)i));
+    }
+    json_close(o, ']');
     JSON_KEY(o, "entryPoints");
     json_open(o, '{');
     for (size_t i = 0; i < ARRAY_LEN(entries); i++) {
+        if (entries[i].contexts && !(entries[i].contexts & app_contexts(c->app)))
+            continue;
         json_key(o, str_of(entries[i].name));
         json_str(o, call_location(c, "%s", entries[i].path));
     }

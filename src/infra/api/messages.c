@@ -1,6 +1,8 @@
 /* POST /messages/{topic}: what an outside context publishes, as JSON of our own or as CloudEvents.
  * POST /messages: CloudEvents, whose type is the topic.
  *
+ * A process without Orders takes none by HTTP: what it has to be told of orders, its relay brings.
+ *
  * Checked in this order: the role (by the route), the topic, the body, the message id (by
  * the app). The body is read where the messages of every road are (message_in.h). */
 #include "messages.h"
@@ -22,7 +24,10 @@ static bool topic_of(struct call *c)
 
     switch (message_topic_of(message_types_outside(), c->params[0], &type)) {
     case TOPIC_FINE:
-        return true;
+        if (app_has(c->app, CONTEXT_ORDERS))
+            return true;
+        call_elsewhere(c, CONTEXT_BIT(ORDERS));
+        return false;
     case TOPIC_ORDERS:
         call_problem(c, 403, "forbidden_topic", TOPIC_ORDERS_DETAIL);
         return false;
@@ -119,6 +124,10 @@ void messages_receive_events(struct call *c)
     struct message_in m = message_in_of_call(c);
     struct cloud_request cloud;
 
+    if (!app_has(c->app, CONTEXT_ORDERS)) {
+        call_elsewhere(c, CONTEXT_BIT(ORDERS));
+        return;
+    }
     read_mode(c, &cloud);
     if (cloud.mode == CLOUD_NONE)
         cloud.mode = CLOUD_BINARY;

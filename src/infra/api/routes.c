@@ -8,6 +8,11 @@
 #define OPERATOR ROLE_OPERATOR
 #define ANYBODY ROLE_ANYBODY
 
+/* Whose it is: a process that has none of them answers 421. */
+#define OF_ORDERS .contexts = CONTEXT_BIT(ORDERS)
+#define OF_SHIPMENTS .contexts = CONTEXT_BIT(SHIPMENTS)
+#define OF_CATALOGUE .contexts = CONTEXT_BIT(ORDERS) | CONTEXT_BIT(INVENTORY)
+
 #define ROUTE(method_, pattern_, roles_, handle_, ...)                                             \
     {                                                                                              \
         .method = HTTP_METHOD_##method_, .pattern = (pattern_), .roles = (roles_),                 \
@@ -18,34 +23,35 @@
  * but for /orders/checkout, which is a POST where /orders/{id} is not, and for the streams, whose
  * name is no event's id and no topic. */
 const struct route routes[] = {
-    ROUTE(POST, "/carts", SHOP, carts_create),
-    ROUTE(GET, "/carts/{id}", SHOP, carts_get),
-    ROUTE(POST, "/carts/{id}/items", SHOP, carts_add_item),
-    ROUTE(PUT, "/carts/{id}/items/{productId}", SHOP, carts_set_item),
-    ROUTE(DELETE, "/carts/{id}/items/{productId}", SHOP, carts_remove_item),
-    ROUTE(POST, "/carts/{id}/convert", SHOP, carts_convert),
+    ROUTE(POST, "/carts", SHOP, carts_create, OF_ORDERS),
+    ROUTE(GET, "/carts/{id}", SHOP, carts_get, OF_ORDERS),
+    ROUTE(POST, "/carts/{id}/items", SHOP, carts_add_item, OF_ORDERS),
+    ROUTE(PUT, "/carts/{id}/items/{productId}", SHOP, carts_set_item, OF_ORDERS),
+    ROUTE(DELETE, "/carts/{id}/items/{productId}", SHOP, carts_remove_item, OF_ORDERS),
+    ROUTE(POST, "/carts/{id}/convert", SHOP, carts_convert, OF_ORDERS),
 
-    ROUTE(POST, "/orders/checkout", SHOP, orders_checkout, .is_new_work = true),
-    ROUTE(POST, "/orders", SHOP, orders_place, .is_new_work = true),
+    ROUTE(POST, "/orders/checkout", SHOP, orders_checkout, .is_new_work = true, OF_ORDERS),
+    ROUTE(POST, "/orders", SHOP, orders_place, .is_new_work = true, OF_ORDERS),
     ROUTE(GET, "/orders", SHOP, orders_list,
           .query = " status customerId flow refund unsettledFor after cursor limit ",
-          .is_long = true),
-    ROUTE(GET, "/orders/{id}", SHOP, orders_get, .query = " until wait "),
-    ROUTE(GET, "/orders/{id}/explain", OPERATOR, orders_explain, .is_long = true),
-    ROUTE(POST, "/orders/{id}/pay", SHOP, orders_pay),
-    ROUTE(POST, "/orders/{id}/mark-paid", OPERATOR, orders_mark_paid),
-    ROUTE(POST, "/orders/{id}/cancel", SHOP, orders_cancel),
-    ROUTE(POST, "/orders/{id}/ready", OPERATOR, orders_ready),
-    ROUTE(POST, "/orders/{id}/complete", OPERATOR, orders_complete),
+          .is_long = true, OF_ORDERS),
+    ROUTE(GET, "/orders/{id}", SHOP, orders_get, .query = " until wait ", OF_ORDERS),
+    ROUTE(GET, "/orders/{id}/explain", OPERATOR, orders_explain, .is_long = true, OF_ORDERS),
+    ROUTE(POST, "/orders/{id}/pay", SHOP, orders_pay, OF_ORDERS),
+    ROUTE(POST, "/orders/{id}/mark-paid", OPERATOR, orders_mark_paid, OF_ORDERS),
+    ROUTE(POST, "/orders/{id}/cancel", SHOP, orders_cancel, OF_ORDERS),
+    ROUTE(POST, "/orders/{id}/ready", OPERATOR, orders_ready, OF_ORDERS),
+    ROUTE(POST, "/orders/{id}/complete", OPERATOR, orders_complete, OF_ORDERS),
 
-    ROUTE(GET, "/shipments/{id}", CONTEXT, shipments_get),
-    ROUTE(POST, "/shipments/{id}/dispatch", CONTEXT, shipments_dispatch),
-    ROUTE(POST, "/shipments/{id}/deliver", CONTEXT, shipments_deliver),
+    ROUTE(GET, "/shipments/{id}", CONTEXT, shipments_get, OF_SHIPMENTS),
+    ROUTE(POST, "/shipments/{id}/dispatch", CONTEXT, shipments_dispatch, OF_SHIPMENTS),
+    ROUTE(POST, "/shipments/{id}/deliver", CONTEXT, shipments_deliver, OF_SHIPMENTS),
 
-    ROUTE(GET, "/products", SHOP, products_list, .query = " after cursor limit ", .is_long = true),
-    ROUTE(POST, "/products", OPERATOR, products_add),
-    ROUTE(GET, "/products/{sku}", SHOP, products_get),
-    ROUTE(PATCH, "/products/{sku}", OPERATOR, products_change),
+    ROUTE(GET, "/products", SHOP, products_list, .query = " after cursor limit ", .is_long = true,
+          OF_CATALOGUE),
+    ROUTE(POST, "/products", OPERATOR, products_add, OF_CATALOGUE),
+    ROUTE(GET, "/products/{sku}", SHOP, products_get, OF_CATALOGUE),
+    ROUTE(PATCH, "/products/{sku}", OPERATOR, products_change, OF_CATALOGUE),
 
     ROUTE(GET, "/events", OPERATOR, events_list,
           .query = " eventType aggregateId orderId correlationId after cursor limit ",

@@ -3,6 +3,7 @@
 #ifndef ORDERLY_INFRA_API_ROUTES_H
 #define ORDERLY_INFRA_API_ROUTES_H
 #include "access.h"
+#include "orderly/app/contexts.h"
 #include "orderly/infra/http/http.h"
 #include <stdint.h>
 
@@ -22,6 +23,7 @@ struct route {
     void (*handle)(struct call *c);
     const char *query; /* the parameters it knows, each between blanks; NULL: none */
     size_t body_max;   /* 0: the server's */
+    unsigned contexts; /* bits of CONTEXT_BIT: one of them has to be here; 0: any process has it */
     bool is_new_work;  /* makes work for the contexts: refused unread while the door is full */
     bool is_long;      /* the answer may have megabytes */
     enum route_answer answer;

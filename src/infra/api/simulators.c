@@ -3,12 +3,22 @@
 #include "handlers.h"
 #include "simulator_json.h"
 
+/* False: it has been answered. */
 static bool simulator_of(struct call *c, enum simulator *which)
 {
+    static const enum context contexts[SIMULATOR_COUNT] = {
+        [SIMULATOR_PAYMENTS] = CONTEXT_PAYMENTS,
+        [SIMULATOR_INVENTORY] = CONTEXT_INVENTORY,
+        [SIMULATOR_SHIPMENTS] = CONTEXT_SHIPMENTS,
+    };
+
     for (int i = 0; i < SIMULATOR_COUNT; i++) {
         if (str_eq(c->params[0], simulator_name((enum simulator)i))) {
             *which = (enum simulator)i;
-            return true;
+            if (app_has(c->app, contexts[i]))
+                return true;
+            call_elsewhere(c, 1u << contexts[i]);
+            return false;
         }
     }
     call_not_found(c, "simulator");

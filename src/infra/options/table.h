@@ -10,6 +10,7 @@ enum option_type {
     OPTION_SOURCE,      /* char[size], a URI reference */
     OPTION_TYPE_PREFIX, /* char[size], before the types of CloudEvents; may be empty */
     OPTION_PATH,        /* char[size], not empty */
+    OPTION_CONTEXTS,    /* unsigned: CONTEXT_BIT(ORDERS) | … */
     OPTION_SWITCH,      /* bool */
     OPTION_CHOICE,      /* an enum that counts from 0 in the order of `choices` */
     OPTION_DURATION,    /* integer, in ms; written with a unit */

@@ -294,6 +294,33 @@ static bool set_cloud(const struct option *opt, struct options *o, struct str te
     return false;
 }
 
+static bool set_contexts(const struct option *opt, struct options *o, struct str text,
+                         struct buf *why)
+{
+    unsigned contexts = 0;
+    struct str rest = text;
+
+    for (;;) {
+        const char *comma = rest.n ? memchr(rest.p, ',', rest.n) : NULL;
+        size_t n = comma ? (size_t)(comma - rest.p) : rest.n;
+        struct str name = str_trim((struct str){ rest.p, n });
+        unsigned c = CONTEXT_ORDERS;
+
+        while (c <= CONTEXT_SHIPMENTS && !str_eq_nocase(name, context_text((enum context)c)))
+            c++;
+        if (c > CONTEXT_SHIPMENTS) {
+            buf_printf(why, "must be one or more of orders, payments, inventory, shipments");
+            return false;
+        }
+        contexts |= 1u << c;
+        if (!comma)
+            break;
+        rest = (struct str){ comma + 1, rest.n - n - 1 };
+    }
+    put_integer(opt, o, contexts);
+    return true;
+}
+
 static bool set_switch(const struct option *opt, struct options *o, struct str text,
                        struct buf *why)
 {
@@ -411,6 +438,8 @@ bool option_set(const struct option *opt, struct options *o, struct str text, st
     case OPTION_SOURCE:
     case OPTION_TYPE_PREFIX:
         return set_cloud(opt, o, text, why);
+    case OPTION_CONTEXTS:
+        return set_contexts(opt, o, text, why);
     case OPTION_SWITCH:
         return set_switch(opt, o, text, why);
     case OPTION_CHOICE:
@@ -477,6 +506,12 @@ void option_print(const struct option *opt, const struct options *o, struct buf 
     case OPTION_PATH:
         buf_add_str(out, str_of(at));
         break;
+    case OPTION_CONTEXTS: {
+        char text[CONTEXTS_TEXT_MAX];
+
+        buf_add_str(out, contexts_text((unsigned)get_integer(opt, o), text));
+        break;
+    }
     case OPTION_SWITCH:
         buf_printf(out, "%s", *(const bool *)at ? "true" : "false");
         break;

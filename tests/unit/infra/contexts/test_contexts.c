@@ -9,11 +9,12 @@
 
 #include <cmocka.h>
 
-#include "../../../../src/infra/api/payload_in.h"
 #include "../operate/verify_rig.h"
 #include "orderly/app/event_codec.h"
 #include "orderly/base/bytes.h"
 #include "orderly/base/mem.h"
+#include "orderly/infra/inbound/message_in.h"
+#include "orderly/infra/inbound/payload_in.h"
 #include "orderly/infra/render/render_event.h"
 #include "support/chance.h"
 #include <stdio.h>
@@ -859,6 +860,19 @@ static void messages_are_heard_by_whoever_is_here(void **state)
     }
 }
 
+/* Whoever has Orders takes by HTTP what it takes from a relay. */
+static void what_orders_hears_is_what_may_be_posted(void **state)
+{
+    struct app_config config = app_fixture_config();
+    struct app_fixture f;
+
+    (void)state;
+    config.contexts = O;
+    app_fixture_init(&f, &config);
+    assert_true(app_heard_types(f.app) == message_types_outside());
+    app_fixture_deinit(&f);
+}
+
 /* ---- a store and its contexts ---------------------------------------------------------------- */
 
 struct starting {
@@ -965,6 +979,7 @@ int main(void)
         cmocka_unit_test(a_process_listens_to_what_is_not_said_in_it),
         cmocka_unit_test(a_context_that_leaves_the_answer_to_others_is_listened_for),
         cmocka_unit_test(messages_are_heard_by_whoever_is_here),
+        cmocka_unit_test(what_orders_hears_is_what_may_be_posted),
         cmocka_unit_test(a_store_is_started_only_with_its_own_contexts),
         cmocka_unit_test(an_empty_store_may_become_that_of_any_contexts),
         cmocka_unit_test(contexts_are_named_in_their_order),

@@ -135,6 +135,15 @@ static void options__flag_beats_variable_beats_file_beats_default(void **state)
     assert_int_equal(f->o.app.retries, app_config_default.retries);
 }
 
+static void options__contexts_are_a_list_of_names(void **state)
+{
+    struct fixture *f = *state;
+
+    give_arg(f, "--contexts=shipments, Orders,orders");
+    assert_read(f);
+    assert_int_equal(f->o.app.contexts, CONTEXT_BIT(ORDERS) | CONTEXT_BIT(SHIPMENTS));
+}
+
 static void options__the_last_of_two_equal_flags_wins(void **state)
 {
     struct fixture *f = *state;
@@ -298,6 +307,10 @@ static void options__values_at_the_edge_are_taken_and_beyond_it_refused(void **s
         { "simulators.payments.reason", "caf\xc3\xa9", "caf\xe9" },
         { "listen", "[::1]:0", "a\tb" },
         { "store", "memory", "disk" },
+        { "contexts", "orders", "" },
+        { "contexts", "payments,inventory", "payments,stock" },
+        { "contexts", " shipments ", "shipments," },
+        { "contexts", "orders,orders", "orders payments" },
     };
     struct fixture *f = *state;
 
@@ -475,6 +488,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(options__are_the_defaults_of_the_layers_when_nothing_is_said),
         TEST(options__flag_beats_variable_beats_file_beats_default),
+        TEST(options__contexts_are_a_list_of_names),
         TEST(options__the_last_of_two_equal_flags_wins),
         TEST(options__a_file_has_comments_quotes_and_blank_lines),
         TEST(options__a_delay_for_both_flows_yields_to_one_of_its_own),
