@@ -266,6 +266,19 @@ static bool is_there_twice(const struct cloud_header *headers, unsigned n, unsig
     return false;
 }
 
+/* A broker lets any bytes be a name; what is said about it is text. */
+static struct str name_as_text(struct arena *a, struct str name)
+{
+    char *p;
+
+    if (str_is_utf8(name))
+        return name;
+    p = arena_alloc(a, name.n);
+    for (size_t i = 0; i < name.n; i++)
+        p[i] = (char)((uint8_t)name.p[i] < 0x80 ? name.p[i] : '?');
+    return (struct str){ p, name.n };
+}
+
 void cloud_in_read_headers(const struct cloud_place *place, const struct cloud_header *headers,
                            unsigned n, struct cloud_in *out)
 {
@@ -274,18 +287,19 @@ void cloud_in_read_headers(const struct cloud_place *place, const struct cloud_h
     *out = (struct cloud_in){ .data = NULL };
     for (unsigned i = 0; i < n; i++) {
         const struct cloud_header *h = &headers[i];
+        struct str name = name_as_text(place->in->arena, h->name);
         enum attribute attribute = attribute_of(h->name);
 
         if (attribute != ATTRIBUTES)
             seen |= 1u << attribute;
         if (is_there_twice(headers, n, i))
-            fault_at(place, h->name, "is there more than once");
+            fault_at(place, name, "is there more than once");
         else if (str_eq(h->name, STR("data")))
-            fault_at(place, h->name, "must not be there, as the payload is the body");
+            fault_at(place, name, "must not be there, as the payload is the body");
         else if (!is_attribute_name(h->name))
-            fault_at(place, h->name, "is no attribute: their names are of letters and digits");
+            fault_at(place, name, "is no attribute: their names are of letters and digits");
         else if (h->is_undecodable)
-            fault_at(place, h->name,
+            fault_at(place, name,
                      "must be printable ASCII, with everything else as the percent-escapes of "
                      "UTF-8");
         else

@@ -374,6 +374,10 @@ struct str message_in_detail(struct message_in *m, struct str why, size_t max)
             buf_printf(&line, STR_FMT " ", STR_ARG(f->pointer));
         buf_add_str(&line, f->detail);
     }
+    for (size_t i = 0; i < line.n; i++) { /* keys of the body are in it, whatever they hold */
+        if ((uint8_t)line.p[i] < ' ' || line.p[i] == 0x7f)
+            line.p[i] = ' ';
+    }
     out = buf_str(&line);
     if (out.n > max)
         out.n = max;

@@ -302,6 +302,34 @@ static void what_is_no_message__says_why(void **state)
     }
 }
 
+static void a_detail__is_one_line_whatever_the_keys_hold(void **state)
+{
+    struct reading r =
+        a_reading(STR("payment.declined"), STR_NONE,
+                  STR("{\"a\\nb\\u007f\":1,\"a\\nb\\u007f\":2,\"payload\":" PAYLOAD "}"));
+
+    (void)state;
+    assert_int_equal(run(&r), MESSAGE_INVALID);
+    assert_true(str_starts_with(message_in_detail(&r.in, r.why, 512),
+                                STR("/a b  is there more than once")));
+    end(&r);
+}
+
+static void a_detail__is_text_whatever_an_attribute_is_called(void **state)
+{
+    struct reading r = a_reading(STR("payment.declined"), STR_NONE, STR(PAYLOAD));
+    struct str detail;
+
+    (void)state;
+    add(&r, "specversion", "1.0");
+    add(&r, "\xff\nx", "y");
+    assert_int_equal(run(&r), MESSAGE_INVALID);
+    detail = message_in_detail(&r.in, r.why, 512);
+    assert_true(str_is_utf8(detail));
+    assert_non_null(memmem(detail.p, detail.n, "? x is no attribute", 19));
+    end(&r);
+}
+
 static void a_detail__ends_where_there_is_no_more_room(void **state)
 {
     struct reading r = a_reading(STR("payment.approved"), STR_NONE,
@@ -345,6 +373,8 @@ int main(void)
         T(another_form__is_opened_by_its_media_type),
         T(a_topic__is_ours_or_elsewhere_or_unknown),
         T(what_is_no_message__says_why),
+        T(a_detail__is_one_line_whatever_the_keys_hold),
+        T(a_detail__is_text_whatever_an_attribute_is_called),
         T(a_detail__ends_where_there_is_no_more_room),
         T(a_message_that_is_too_large__is_not_looked_into),
     };
