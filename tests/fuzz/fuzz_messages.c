@@ -1,16 +1,22 @@
-/* What an outside context publishes: POST /messages/{topic}, and CloudEvents to POST /messages; and
- * the payloads of all messages, as a context in a process of its own reads them.
+/* What an outside context publishes: POST /messages/{topic}, and CloudEvents to POST /messages; what
+ * a broker hands over; and the payloads of all messages, as a context in a process of its own reads
+ * them.
  *
  * input = topic(1) flags(1) text
  *   flags  bit 0: the text is the payload of a good envelope, else the whole body; bits 1-2: no
  *          CloudEvent, one in structured mode, a batch, one in binary mode, where the text's first
  *          line is one more header field and the rest is the body; bit 3: CloudEvents, too, go to
  *          POST /messages/{topic}; bit 4: in binary mode all header fields are the text's, up to an
- *          empty line; bit 5: no request: the text is the payload of one of all messages
+ *          empty line; bit 5: no request: the text is the payload of one of all messages;
+ *          bit 6: no request: lines say topic, id and media type, lines up to an empty one the
+ *          attributes, the rest is the body; bit 0: all topics are taken; bit 3: the body was cut;
+ *          the first byte is the length that a word about it may have
  *
  * A message that is taken is shown by the lists and in the order's explanation, and a repeat of it
- * is answered as the first. A payload that is read is printed as one that reads the same. */
+ * is answered as the first. A payload that is read is printed as one that reads the same. What
+ * a broker hands over is read, or refused with a word that is one line; its bytes stay. */
 #include "orderly/base/mem.h"
+#include "orderly/infra/inbound/message_in.h"
 #include "orderly/infra/inbound/payload_in.h"
 #include "orderly/infra/render/render_event.h"
 #include "rig/ask.h"
@@ -50,7 +56,7 @@ static void look_around(struct shop *s, struct asked *a)
     }
 }
 
-enum { FLAG_PAYLOAD = 1, FLAG_TOPIC = 8, FLAG_ATTRIBUTES = 16, FLAG_READ = 32 };
+enum { FLAG_PAYLOAD = 1, FLAG_TOPIC = 8, FLAG_ATTRIBUTES = 16, FLAG_READ = 32, FLAG_BROKER = 64 };
 enum mode { MODE_PLAIN, MODE_STRUCTURED, MODE_BATCH, MODE_BINARY };
 
 /* The attributes of binary mode, a line each: the name without its prefix, a colon, the value. */
@@ -166,6 +172,98 @@ static void try_payload(struct str text, enum event_type type)
     buf_deinit(&second);
 }
 
+/* ---- what a broker hands over ---------------------------------------------------------------- */
+
+#define HEADERS_MAX 16
+
+static unsigned take_headers(struct str *in, struct cloud_header headers[HEADERS_MAX])
+{
+    unsigned n = 0;
+    struct str line;
+
+    while (n < HEADERS_MAX && (line = fuzz_take_line(in)).n) {
+        struct str name = fuzz_take_until(&line, ':');
+
+        headers[n++] = (struct cloud_header){ .name = name, .value = line };
+    }
+    return n;
+}
+
+/* A form of our own that is no JSON: attributes in lines, an empty line, the payload. */
+static enum err open_lines(struct arena *a, struct str body, struct cloud_header **headers,
+                           unsigned *n, struct str *json, struct str *why)
+{
+    *headers = arena_zalloc(a, HEADERS_MAX * sizeof(**headers));
+    *n = take_headers(&body, *headers);
+    *json = body;
+    *why = *n ? STR_NONE : STR("It has no attributes.");
+    return *n ? ERR_OK : ERR_INVALID;
+}
+
+static void check_word(struct message_in *m, struct str why, size_t max)
+{
+    struct str word = message_in_detail(m, why, max);
+
+    FUZZ_EXPECT(word.n <= max && str_is_utf8(word), "a word of %zu bytes", word.n);
+    for (size_t i = 0; i < word.n; i++)
+        FUZZ_EXPECT((uint8_t)word.p[i] >= ' ', "more than a line: " STR_FMT, STR_ARG(word));
+}
+
+static enum message_result read_said(const struct message_said *said, uint64_t types, size_t max,
+                                     struct digest16 *content)
+{
+    static const struct message_form forms[] = { { STR("text/x-lines"), open_lines } };
+    static const struct cloud_config cloud = { .type_prefix = STR("shop.") };
+    struct receive_message out = { .type = EVENT_NONE };
+    struct arena arena;
+    struct json_in in = { .arena = &arena };
+    struct message_in m = { .in = &in, .cloud = &cloud, .types = types };
+    struct text_id id;
+    struct str why;
+    enum message_result result;
+
+    arena_init(&arena, NULL, 0);
+    result = message_in_read(&m, said, forms, ARRAY_LEN(forms), &out, &why);
+    *content = out.content;
+    check_word(&m, why, max);
+    switch (result) {
+    case MESSAGE_FINE:
+        FUZZ_EXPECT(in.n_faults == 0 && (types >> out.type & 1) &&
+                        text_id_parse(out.message_id, &id) && out.raw_payload.n,
+                    "fine, but not whole");
+        break;
+    case MESSAGE_INVALID:
+        FUZZ_EXPECT(in.n_faults > 0, "something is wrong, but what?");
+        break;
+    case MESSAGE_ELSEWHERE:
+        break;
+    default:
+        FUZZ_EXPECT(why.n > 0, "refused without a word");
+    }
+    arena_deinit(&arena);
+    return result;
+}
+
+static void try_broker(size_t max, unsigned flags, struct str in)
+{
+    struct cloud_header headers[HEADERS_MAX];
+    struct message_said said = { .topic = fuzz_take_line(&in),
+                                 .id = fuzz_take_line(&in),
+                                 .content_type = fuzz_take_line(&in),
+                                 .headers = headers,
+                                 .is_too_large = flags & FLAG_TOPIC };
+    uint64_t types = flags & FLAG_PAYLOAD ? UINT64_MAX : message_types_outside();
+    struct digest16 first, second;
+    enum message_result result;
+
+    said.n_headers = take_headers(&in, headers);
+    said.body = in;
+    result = read_said(&said, types, max, &first);
+    FUZZ_EXPECT(read_said(&said, types, max, &second) == result &&
+                    memcmp(&first, &second, sizeof(first)) == 0,
+                "the same message is read otherwise");
+}
+
 /* ---- requests -------------------------------------------------------------------------------- */
 
 static void try_request(unsigned which, unsigned flags, struct str in)
@@ -205,6 +303,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (flags & FLAG_READ)
         try_payload(in, message_type(which));
+    else if (flags & FLAG_BROKER)
+        try_broker(which, flags, in);
     else
         try_request(which, flags, in);
     return 0;

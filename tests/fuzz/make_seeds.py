@@ -372,6 +372,18 @@ def messages():
                                 ("null", {key: None if key.endswith(("Id", "ed")) else value for key, value in data.items()}),
                                 ("currency", dict(data, currency="JPY"))):
                 yield f"read-{i:02}-{name}", bytes([i, 32]) + json.dumps(value, ensure_ascii=False).encode()
+    said = "payment.declined\nm-7\napplication/json\n\n" + payload
+    attributes = "specversion:1.0\nid:e-1\nsource:/s\ntype:payment.declined\n\n"
+    for i, (most, flags, text) in enumerate([
+            (200, 0x40, said.replace('{"o', '{"payload":{"o') + "}"), (200, 0x48, said), (200, 0x41, said.replace("payment.declined", "order.paid")),
+            (200, 0x40, said.replace("payment.declined", "order.paid")), (9, 0x40, said.replace("payment.declined", "x")), (200, 0x40, said.replace("/json", "/xml")),
+            (200, 0x40, said[:-1]), (200, 0x40, "\n\n\n\n" + '{"messageId":"m-8","topic":"payment.declined","payload":' + payload + "}"),
+            (200, 0x40, "\n\napplication/cloudevents+json\n\n" + event.replace("%s", "e-1")), (200, 0x40, "\n\napplication/cloudevents-batch+json\n\n[]"),
+            (200, 0x40, "payment.declined\n\n\nce-" + attributes.replace("\n", "\nce-", 3) + payload), (200, 0x40, "\n\ntext/x-lines\n\n" + attributes + payload),
+            (200, 0x40, "\n\ntext/x-lines\n\n\n"), (40, 0x40, "\n\n\n\n" + '{"a\\nb\u00e9":1,"a\\nb\u00e9":2,"payload":7}'), (30, 0x40, "payment.declined\nno id\n\n\n{}"),
+            (200, 0x40, "\n\ntext/x-lines\n\n" + attributes.replace("payment.declined", "shop.order.paid") + payload),
+            (200, 0x40, "stock.released\n\ntext/x-lines\n\n" + attributes + payload)]):
+        yield f"broker-{i}", bytes([most, flags]) + raw("\0" + text)[1:]
     yield "sku-two", b"\5\1" + raw('\0{"orderId":"' + PENDING + '","reservationId":"r","items":[{"sku":"A","productId":"A","quantity":1}]}')[1:]
     yield "envelope", "\0\0" + ('{"messageId":"prov-77","topic":"payment.approved","correlationId":"' + CONFIRMED
                                 + '","timestamp":"2026-11-20T12:00:05.123+01:00","payload":{"orderId":"' + CONFIRMED
