@@ -17,9 +17,10 @@ void clients_init(struct world *w)
     struct chance c = chance_of_seed(w->config.seed, 'c', 0);
 
     cs->n = 2 + (unsigned)chance_below(&c, CLIENTS_MAX - 1);
+    cs->n_all = cs->n + CLIENTS_WAITING;
     cs->pipeline = chance_hits(&c, 250000) ? 1 + (unsigned)chance_below(&c, 4) : 1;
     list_init(&cs->kept);
-    for (unsigned i = 0; i < cs->n; i++) {
+    for (unsigned i = 0; i < cs->n_all; i++) {
         list_init(&cs->all[i].flying);
         list_init(&cs->all[i].waiting);
     }
@@ -124,7 +125,7 @@ void clients_deinit(struct world *w)
 {
     struct clients *cs = &w->clients;
 
-    for (unsigned i = 0; i < cs->n; i++) {
+    for (unsigned i = 0; i < cs->n_all; i++) {
         struct client *c = &cs->all[i];
 
         free_all(&c->flying);
@@ -138,7 +139,9 @@ void clients_deinit(struct world *w)
 
 static struct client *client_of(struct world *w, struct wish *r)
 {
-    if (r->client == UINT_MAX)
+    if (r->client == UINT_MAX && r->command == SIM_WAIT)
+        r->client = w->clients.n + (unsigned)chance_below(&w->wishes, CLIENTS_WAITING);
+    else if (r->client == UINT_MAX)
         r->client = (unsigned)chance_below(&w->wishes, w->clients.n);
     return &w->clients.all[r->client];
 }
@@ -235,19 +238,21 @@ static void client_reset(struct world *w, struct client *c)
 
 void clients_lose_all(struct world *w)
 {
-    for (unsigned i = 0; i < w->clients.n; i++) {
+    for (unsigned i = 0; i < w->clients.n_all; i++) {
         struct client *c = &w->clients.all[i];
 
         c->is_connected = false; /* its memory goes with the process's */
         fail_all(w, c);
     }
+    followers_lose_all(w);
 }
 
 void clients_close_all(struct world *w)
 {
-    for (unsigned i = 0; i < w->clients.n; i++)
+    for (unsigned i = 0; i < w->clients.n_all; i++)
         if (w->clients.all[i].is_connected)
             client_reset(w, &w->clients.all[i]);
+    followers_close_all(w);
 }
 
 void clients_turn(struct world *w)
@@ -255,12 +260,13 @@ void clients_turn(struct world *w)
     struct mem_source *before = process_enter(w);
 
     http_server_flush(&w->process.http);
-    for (unsigned i = 0; i < w->clients.n; i++) {
+    for (unsigned i = 0; i < w->clients.n_all; i++) {
         struct client *c = &w->clients.all[i];
 
         if (c->is_connected && c->link.is_closing && !c->link.is_closed)
             loopback_turn(&c->link);
     }
+    followers_turn(w);
     process_leave(before);
 }
 
@@ -277,11 +283,17 @@ static void connect_client(struct world *w, struct client *c)
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
+/* Who waits keeps nobody else waiting behind. */
+static unsigned pipeline_of(const struct world *w, const struct client *c)
+{
+    return c - w->clients.all < (ptrdiff_t)w->clients.n ? w->clients.pipeline : 1;
+}
+
 bool client_can_send(const struct world *w, const struct client *c)
 {
     if (!w->process.is_listening || (c->is_connected && c->link.is_shut))
         return false;
-    return c->sending || (!list_is_empty(&c->waiting) && c->n_flying < w->clients.pipeline);
+    return c->sending || (!list_is_empty(&c->waiting) && c->n_flying < pipeline_of(w, c));
 }
 
 static void write_request(struct client *c, const struct wish *r)
@@ -309,7 +321,7 @@ static void begin_request(struct world *w, struct client *c)
     r->asked_wall_ms = scheduler_wall_ms(&w->ms.scheduler);
     r->asked_us = world_now_us(w);
     r->asked_awake_us = witness_awake_us(w->witness);
-    r->give_up_us = world_now_us(w) + GIVE_UP_US;
+    r->give_up_us = world_now_us(w) + GIVE_UP_US + r->wait_ms * 1000;
     w->clients.n_requests++;
     if (is_post(r) && r->key[0] && r->may_lose && !r->was_repeated && fault_hits(w, SIM_FAULT_TWIN))
         wish_start(w, wish_repeat(w, r), 0);
@@ -442,6 +454,9 @@ static void tell_witness(struct world *w, struct wish *r, const struct response 
         .asked_awake_us = r->asked_awake_us,
         .message_type = r->message_type,
         .simulator = r->simulator,
+        .until = r->until,
+        .wait_ms = r->wait_ms,
+        .is_ending = w->process.is_draining,
         .message_id = r->command == SIM_MESSAGE ? str_of(r->key) : STR_NONE,
     };
     char id[UUID_TEXT_LEN + 1];

@@ -223,6 +223,8 @@ static void open_http(struct world *w)
         .app = p->app, .log = &w->log, .version = STR("0"), .epoch = STR("0123456789abcdef") });
     memset(&http, 0, sizeof(http));
     http_limits_set_defaults(&http.limits);
+    if (w->stream_queue_max > 0)
+        http.limits.stream_queue_max = w->stream_queue_max;
     http.handler = api_handler(p->api);
     http.clock = &w->ms.scheduler;
     random_fill(&w->random.random, &http.map_key, sizeof(http.map_key));

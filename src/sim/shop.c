@@ -296,6 +296,21 @@ static void on_looked(struct world *w, struct wish *r, const struct response *re
         look_later(w, p);
 }
 
+/* Waits for one state, or for another. */
+static void wait_for_state(struct plan *p, struct wish *r)
+{
+    struct chance *c = &p->chance;
+    enum order_status one = (enum order_status)chance_between(c, 1, ORDER_STATUS_COUNT - 1),
+                      other = (enum order_status)chance_between(c, 1, ORDER_STATUS_COUNT - 1);
+
+    r->command = SIM_WAIT;
+    r->may_lose = false; /* or nobody knows when it was answered */
+    r->until = 1u << one | 1u << other;
+    r->wait_ms = chance_between(c, 1, 25000);
+    wish_target(r, "/orders/%s?until=%s,%s&wait=%lldms", p->id_text, order_status_name(one).p,
+                order_status_name(other).p, (long long)r->wait_ms);
+}
+
 static void plan_look(struct world *w, struct task *t)
 {
     struct plan *p = container_of(t, struct plan, task);
@@ -304,6 +319,8 @@ static void plan_look(struct world *w, struct task *t)
     p->looks++;
     wish_order(r, &p->id);
     wish_target(r, "/orders/%s", p->id_text);
+    if (chance_hits(&p->chance, 60000))
+        wait_for_state(p, r);
     r->done = on_looked;
     wish_start(w, r, 0);
 }

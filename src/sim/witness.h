@@ -29,6 +29,7 @@
     X(STOCK, "reserved + available = on hand, nothing negative, no reservation without an order")  \
     X(STREAM, "events are dense, in the log and in each stream, and follow from the one before")   \
     X(HEARD, "a message that moves an order, or asks a context for something, is not passed over") \
+    X(STREAMED, "who follows the log, or waits for a state, hears of it: all, once, in order")     \
     X(ANSWER, "an answer says what the events say, and refuses only what may be refused")          \
     X(READ_MODEL, "snapshots and lists are what the events say")                                   \
     X(CURSOR, "no cursor is past a message that is not handled")                                   \
@@ -72,6 +73,7 @@ struct sim_answer {
         SIM_SETTINGS,
         SIM_OTHER_COMMAND,
         SIM_READ,
+        SIM_WAIT,
         SIM_READ_SETTINGS
     } command;
     uint64_t request; /* of the client's: the same number for each try with the same key */
@@ -86,7 +88,17 @@ struct sim_answer {
     int64_t asked_us, asked_awake_us; /* monotonic; witness_awake_us */
     enum event_type message_type;     /* SIM_MESSAGE */
     enum simulator simulator;         /* SIM_SETTINGS, SIM_READ_SETTINGS */
+    uint32_t until;                   /* SIM_WAIT: bit for each state */
+    int64_t wait_ms;
+    bool is_ending; /* the process answers all who wait */
     struct str message_id;
+};
+
+/* An event or message as a stream says it. */
+struct sim_entry {
+    bool is_of_events;
+    uint64_t after, position; /* of the one before, and its own */
+    struct str name, data;
 };
 
 struct witness;
@@ -107,6 +119,11 @@ int64_t witness_awake_us(const struct witness *w);
 /* These groups of rows (linked by store_write.link) are durable now. */
 void witness_committed(struct witness *w, const struct list *writes);
 void witness_answered(struct witness *w, const struct sim_answer *a);
+void witness_streamed(struct witness *w, const struct sim_entry *e);
+/* A stream was to go on from one position, and says that it does from another. */
+void witness_streamed_from(struct witness *w, uint64_t asked, uint64_t from);
+/* Nothing happens any more, and a follower has come so far. */
+void witness_followed(struct witness *w, bool is_of_events, uint64_t position);
 void witness_handed_over(struct witness *w, const struct delivery *d);
 void witness_ended(struct witness *w, const struct delivery *d, enum delivery_end how);
 /* The world is going to make this delivery fail, with that code, in place of its handler. */

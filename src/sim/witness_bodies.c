@@ -54,6 +54,7 @@ static bool shows_order(enum sim_command c)
     case SIM_READY:
     case SIM_COMPLETE:
     case SIM_READ:
+    case SIM_WAIT:
         return true;
     default:
         return false;
@@ -245,6 +246,8 @@ void bodies_answered(struct witness *w, const struct sim_answer *a)
 
     if (l && shows_order(a->command)) {
         order_shown(w, a, l);
+        if (a->command == SIM_WAIT && a->sequence > 0 && !w->is_violated)
+            waits_answered(w, a, l);
     } else if (a->command == SIM_SETTINGS || a->command == SIM_READ_SETTINGS) {
         settings_shown(w, a);
     } else if (a->command == SIM_OTHER_COMMAND) {

@@ -12,6 +12,7 @@
  *   witness_wants.c     who has to hear what
  *   witness_ignored.c   HEARD: what Orders passes over
  *   witness_contexts.c  HEARD: what the built-in contexts answer
+ *   witness_followers.c STREAMED
  *   witness_refusals.c  ANSWER: what is refused
  *   witness_bodies.c    ANSWER: what is granted
  *   witness_money.c     CHARGED_ONCE, REFUNDED
@@ -117,9 +118,10 @@ struct seen_lane {
     /* An order, once flow is set. */
     enum flow_id flow;
     enum order_status status;
-    uint32_t visited;  /* bit for each status */
-    uint64_t sequence; /* of the order's stream */
-    uint8_t *statuses; /* [sequence - 1] */
+    uint32_t visited;                       /* bit for each status */
+    int64_t visited_us[ORDER_STATUS_COUNT]; /* for the first time, in time awake */
+    uint64_t sequence;                      /* of the order's stream */
+    uint8_t *statuses;                      /* [sequence - 1] */
     size_t statuses_cap;
     bool is_acknowledged, is_dispatched, is_delivered, is_payment_requested;
     bool is_charge_pending, is_charge_decided, is_stock_decided, is_shipment_made; /* built in */
@@ -306,6 +308,7 @@ void contexts_handled(struct witness *w, enum subscription_id s, const struct qu
 void answers_answered(struct witness *w, const struct sim_answer *a);
 void refusals_answered(struct witness *w, const struct sim_answer *a);
 void bodies_answered(struct witness *w, const struct sim_answer *a);
+void waits_answered(struct witness *w, const struct sim_answer *a, const struct seen_lane *l);
 
 /* What others know. */
 bool wants_to_hear(enum subscription_id s, const struct event *e);

@@ -55,8 +55,10 @@ static const struct way *way_of(const struct seen_lane *l, enum event_type type)
     return NULL;
 }
 
-static void order_goes(struct seen_lane *l, enum order_status to)
+static void order_goes(const struct witness *w, struct seen_lane *l, enum order_status to)
 {
+    if (!(l->visited & 1u << to))
+        l->visited_us[to] = w->awake_us;
     l->status = to;
     l->visited |= 1u << to;
 }
@@ -81,7 +83,7 @@ static void order_begins(struct witness *w, const struct event *e, struct seen_l
     l->flow = e->p.flow;
     l->total = e->p.total;
     l->currency = e->p.currency;
-    order_goes(l, e->p.flow == FLOW_PAY_FIRST ? ORDER_AWAITING_PAYMENT : ORDER_PENDING);
+    order_goes(w, l, e->p.flow == FLOW_PAY_FIRST ? ORDER_AWAITING_PAYMENT : ORDER_PENDING);
 }
 
 static void order_moves(struct witness *w, const struct event *e, struct seen_lane *l)
@@ -98,7 +100,7 @@ static void order_moves(struct witness *w, const struct event *e, struct seen_la
     }
     way = way_of(l, e->type);
     if (way)
-        order_goes(l, way->to);
+        order_goes(w, l, way->to);
     else
         witness_violate(w, SIM_STREAM, l, STR_FMT " (position %llu) does not follow from " STR_FMT,
                         STR_ARG(event_infos[e->type].type), (unsigned long long)e->position,

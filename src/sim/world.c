@@ -141,13 +141,14 @@ enum step {
     STEP_SEND,
     STEP_TAKE,
     STEP_GIVE_UP,
+    STEP_FOLLOW,
     STEP_HELD
 };
 struct choice {
     enum step step;
     unsigned which;
 };
-#define CHOICES_MAX (5 + 3 * CLIENTS_MAX + PROCESS_HELD_MAX)
+#define CHOICES_MAX (5 + 3 * (CLIENTS_MAX + CLIENTS_WAITING) + FOLLOWERS_MAX + PROCESS_HELD_MAX)
 
 static unsigned add(struct choice *cs, unsigned n, enum step step, unsigned which)
 {
@@ -183,7 +184,7 @@ static unsigned add_process(struct world *w, struct choice *cs, unsigned n)
 
 static unsigned add_clients(struct world *w, struct choice *cs, unsigned n)
 {
-    for (unsigned i = 0; i < w->clients.n; i++) {
+    for (unsigned i = 0; i < w->clients.n_all; i++) {
         const struct client *c = &w->clients.all[i];
 
         if (client_can_send(w, c))
@@ -193,6 +194,9 @@ static unsigned add_clients(struct world *w, struct choice *cs, unsigned n)
         else if (client_next_us(w, c) <= w->ms.now_us)
             n = add(cs, n, STEP_GIVE_UP, i);
     }
+    for (unsigned i = 0; i < w->followers.n; i++)
+        if (follower_next_us(w, &w->followers.all[i]) <= w->ms.now_us)
+            n = add(cs, n, STEP_FOLLOW, i);
     return n;
 }
 
@@ -258,6 +262,9 @@ static void run_step(struct world *w, const struct choice *c)
     case STEP_GIVE_UP:
         client_give_up(w, &w->clients.all[c->which]);
         break;
+    case STEP_FOLLOW:
+        follower_step(w, &w->followers.all[c->which]);
+        break;
     case STEP_HELD:
         process_begin_held(w, c->which);
         break;
@@ -304,8 +311,10 @@ static int64_t next_due_us(const struct world *w)
         next = earlier(next, w->read_due_us);
     for (unsigned i = 0; i < w->process.n_held; i++)
         next = earlier(next, w->process.held[i].due_us);
-    for (unsigned i = 0; i < w->clients.n; i++)
+    for (unsigned i = 0; i < w->clients.n_all; i++)
         next = earlier(next, client_next_us(w, &w->clients.all[i]));
+    for (unsigned i = 0; i < w->followers.n; i++)
+        next = earlier(next, follower_next_us(w, &w->followers.all[i]));
     return next;
 }
 
@@ -428,6 +437,8 @@ static void choose_config(struct world *w)
         a->cache_bytes_max = 4096 + (size_t)chance_span(&c, 16);
     if (chance_hits(&c, 300000))
         a->payment_timeout_ms = chance_hits(&c, 100000) ? 0 : 5000 + chance_span(&c, 20);
+    if (chance_hits(&c, 500000))
+        w->stream_queue_max = 1000 + (size_t)chance_span(&c, 16);
     if (chance_hits(&c, 200000))
         a->retries = (unsigned)chance_below(&c, 3);
 }
@@ -448,6 +459,7 @@ static void world_init(struct world *w, const struct sim_config *config)
     sim_disk_init(&w->disk);
     faults_init(w);
     clients_init(w);
+    followers_init(w);
     process_start(w);
     w->witness = witness_create(&(struct witness_config){
         .bus = app_bus(w->process.app),
@@ -492,6 +504,7 @@ static void judge_the_end(struct world *w)
     if (w->is_over)
         return;
     world_tell_time(w);
+    followers_finished(w);
     engine_run_read(&w->disk.engine, clock_that_stands, INT64_MAX, &look.read);
     if (witness_violation(w->witness))
         w->is_over = true;

@@ -3,7 +3,7 @@
  *     process.c  the server, and how it ends and begins       clients.c  connections, requests, answers
  *     shop.c     what the clients want: orders and products   finish.c   when faults have stopped
  *     faults.c   what goes wrong, how often in this seed      probe.c    two orders more, then
- *     world.c    the loop: what happens next
+ *     followers.c  who follows the log                        world.c    the loop: what happens next
  *
  * A step is one thing that the seed chose among all that can happen now: a turn of the loop, its alarm,
  * a commit of some of the writes, a read, some bytes from a client, an answer read. Where nothing can,
@@ -80,6 +80,7 @@ void process_look(struct world *w);
 /* ---- clients.c ------------------------------------------------------------------------------- */
 
 #define CLIENTS_MAX 8
+#define CLIENTS_WAITING 3 /* more, each for one who waits */
 #define REQUEST_TARGET_MAX 160
 #define REQUEST_BODY_MAX 1200
 #define REQUEST_KEY_MAX 48
@@ -112,6 +113,8 @@ struct wish {
     struct order_id order;
     enum event_type message_type;
     enum simulator simulator;
+    uint32_t until; /* SIM_WAIT */
+    int64_t wait_ms;
     unsigned tries, tries_max;
     bool is_essential; /* tried until it is answered */
     bool may_lose;     /* its answer may be lost and come late */
@@ -139,8 +142,8 @@ struct client {
 };
 
 struct clients {
-    struct client all[CLIENTS_MAX];
-    unsigned n, pipeline;
+    struct client all[CLIENTS_MAX + CLIENTS_WAITING]; /* who waits behind the others */
+    unsigned n, n_all, pipeline;
     uint64_t n_requests, n_numbers;
     struct list kept; /* answered ones that may be repeated a day later */
     unsigned n_kept;
@@ -229,6 +232,33 @@ struct finish {
 /* Runs the world until all is settled, or nothing more can be done for it. */
 void finish_run(struct world *w);
 
+/* ---- followers.c ----------------------------------------------------------------------------- */
+
+#define FOLLOWERS_MAX 6 /* more than the server admits at a time */
+struct follower_client {
+    struct loopback link;
+    bool is_of_events, is_from_start, is_slow;
+    bool is_connected, is_begun, is_over;
+    bool has_place; /* position is where it goes on */
+    uint64_t position;
+    size_t looked;  /* as many bytes were there when it last looked */
+    int64_t due_us; /* not connected, or stalled: goes on then */
+};
+struct followers {
+    struct follower_client all[FOLLOWERS_MAX];
+    unsigned n;
+    struct chance chance;
+};
+void followers_init(struct world *w);
+/* As clients_lose_all, clients_close_all, and what clients_turn does. */
+void followers_lose_all(struct world *w);
+void followers_close_all(struct world *w);
+void followers_turn(struct world *w);
+int64_t follower_next_us(const struct world *w, const struct follower_client *f);
+void follower_step(struct world *w, struct follower_client *f);
+/* Nothing happens any more. */
+void followers_finished(struct world *w);
+
 /* ---- probe.c --------------------------------------------------------------------------------- */
 
 struct probed {
@@ -279,6 +309,7 @@ struct world {
     struct sim_disk disk;
     struct process process;
     struct clients clients;
+    struct followers followers;
     struct shop shop;
     struct faults faults;
     struct finish finish;
@@ -288,6 +319,7 @@ struct world {
     struct witness *witness;
     struct trace trace;
     struct app_config app_config;
+    size_t stream_queue_max; /* 0: the server's own */
     struct log log;
     int64_t commit_due_us, read_due_us; /* 0: not set, as nothing waits */
     int64_t started_us;

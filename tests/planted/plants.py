@@ -121,7 +121,7 @@ PLANTS = [
         break;""",
             ),
         ),
-        ("LANE_ORDER",),
+        ("LANE_ORDER", "CURSOR"),
     ),
     Plant(
         # An hour too soon, a key is as good as new.
@@ -377,5 +377,30 @@ PLANTS = [
             ),
         ),
         ("SETTLED",),
+    ),
+    Plant(
+        # What a slow reader's connection refused is taken for sent.
+        "streamed_past_a_full_queue",
+        "src/app/feed.c",
+        (
+            (
+                "    if (fd->batch.n && f->ops->send(f, buf_str(&fd->batch)) != ERR_OK) {\n",
+                "    if (fd->batch.n && f->ops->send(f, buf_str(&fd->batch)) != ERR_OK) {\n"
+                "        f->position = position;\n",
+            ),
+        ),
+        ("STREAMED",),
+    ),
+    Plant(
+        # Who waits for a state is told of every second change only.
+        "wait_not_woken",
+        "src/app/order_watch.c",
+        (
+            (
+                "        if (order_watch_is_met(w, d->order)) {",
+                "        if (order_watch_is_met(w, d->order) && d->order->sequence % 2) {",
+            ),
+        ),
+        ("STREAMED",),
     ),
 ]
