@@ -92,6 +92,7 @@ struct wish *wish_repeat(struct world *w, const struct wish *r)
     again->order = r->order;
     again->message_type = r->message_type;
     again->simulator = r->simulator;
+    again->if_match = r->if_match;
     again->was_repeated = true;
     memcpy(again->key, r->key, sizeof(r->key));
     memcpy(again->target, r->target, sizeof(r->target));
@@ -303,6 +304,8 @@ static void write_request(struct client *c, const struct wish *r)
     buf_printf(&c->out, "%s %s HTTP/1.1\r\nHost: shop.example\r\n", r->method, r->target);
     if (r->key[0] && r->command != SIM_MESSAGE)
         buf_printf(&c->out, "Idempotency-Key: %s\r\n", r->key);
+    if (r->if_match)
+        buf_printf(&c->out, "If-Match: \"%llu\"\r\n", (unsigned long long)r->if_match);
     if (r->body[0])
         buf_printf(&c->out, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
                    strlen(r->body), r->body);
@@ -447,6 +450,7 @@ static void tell_witness(struct world *w, struct wish *r, const struct response 
         .has_order = r->has_order,
         .order = r->order,
         .sequence = res->sequence,
+        .if_match = r->if_match,
         .body = res->body,
         .asked_wall_ms = r->asked_wall_ms,
         .answered_wall_ms = scheduler_wall_ms(&w->ms.scheduler),

@@ -3,6 +3,8 @@
 
 #define SECOND_US INT64_C(1000000)
 #define CRASHES_MAX 40
+#define LAST_BACK_MS (INT64_C(5) * 3600 * 1000)
+#define LAST_DOWN_US (20 * SECOND_US) /* longer than a start is put off */
 
 static const struct {
     const char *name, *text;
@@ -95,13 +97,10 @@ static int64_t next_us(struct world *w, enum sim_fault f)
     return chance_between(&w->faults.chance, 1, 2 * 3600 * SECOND_US / w->faults.ppm[f]);
 }
 
-static void jump(struct world *w, struct task *t)
+static void set_clock(struct world *w, int64_t ms)
 {
     struct faults *fs = &w->faults;
-    int64_t ms = chance_span(&fs->chance, 23); /* up to 2.3 hours */
 
-    if (chance_hits(&fs->chance, 500000))
-        ms = -ms;
     fault_count(w, SIM_FAULT_CLOCK_JUMP);
     trace_step(&w->trace, 'j', (uint64_t)ms, 0, 0);
     world_tell(w, NULL, TRACE_ALL, "==        the wall clock is set %s by %lld ms",
@@ -111,6 +110,14 @@ static void jump(struct world *w, struct task *t)
     if (w->ms.wall_offset_ms > fs->wall_offset_most_ms)
         fs->wall_offset_most_ms = w->ms.wall_offset_ms;
     world_tell_time(w);
+}
+
+static void jump(struct world *w, struct task *t)
+{
+    struct faults *fs = &w->faults;
+    int64_t ms = chance_span(&fs->chance, 23); /* up to 2.3 hours */
+
+    set_clock(w, chance_hits(&fs->chance, 500000) ? -ms : ms);
     task_start(w, t, jump, next_us(w, SIM_FAULT_CLOCK_JUMP));
 }
 
@@ -143,6 +150,22 @@ void faults_start(struct world *w)
         task_start(w, &w->faults.clock, jump, next_us(w, SIM_FAULT_CLOCK_JUMP));
     if (fault_is_on(w, SIM_FAULT_SUSPEND))
         task_start(w, &w->faults.suspend, stand_still, next_us(w, SIM_FAULT_SUSPEND));
+}
+
+/* The last that goes wrong, in some seeds: the clock is set back, and the process does not know, as it
+ * starts only then. */
+void faults_last(struct world *w)
+{
+    struct faults *fs = &w->faults;
+
+    if (w->is_over || !w->process.is_running || !chance_hits(&fs->chance, 300000) ||
+        !fault_is_on(w, SIM_FAULT_CLOCK_JUMP) || !fault_is_on(w, SIM_FAULT_CRASH) ||
+        fs->n_crashes >= CRASHES_MAX || fs->n_crashes >= w->config.crashes_max)
+        return;
+    set_clock(w, -LAST_BACK_MS);
+    fault_count(w, SIM_FAULT_CRASH);
+    world_crash(w, "it is killed");
+    world_run_until(w, world_now_us(w) + LAST_DOWN_US);
 }
 
 void faults_stop(struct world *w)

@@ -49,7 +49,7 @@ bool json_text(struct str body, const char *name, char *out, size_t size)
 
 void shop_look_at(struct plan *p, struct str body)
 {
-    char status[24];
+    char status[24], sequence[24];
 
     if (!json_text(body, "orderId", p->id_text, sizeof(p->id_text)) ||
         !uuid_parse(str_of(p->id_text), &p->id.u))
@@ -57,6 +57,8 @@ void shop_look_at(struct plan *p, struct str body)
     p->is_placed = true;
     if (json_text(body, "status", status, sizeof(status)))
         (void)order_status_parse(str_of(status), &p->status);
+    if (json_text(body, "sequence", sequence, sizeof(sequence)))
+        (void)str_to_u64(str_of(sequence), &p->sequence);
     (void)json_text(body, "totalAmount", p->total, sizeof(p->total));
     (void)json_text(body, "shipmentId", p->shipment_id, sizeof(p->shipment_id));
 }
@@ -198,6 +200,8 @@ static void command(struct world *w, struct plan *p, enum sim_command what, cons
         wish_body(r, "%s", body);
     if (chance_hits(&p->chance, 800000))
         wish_key(w, r);
+    if (chance_hits(&p->chance, 150000)) /* only if nothing has happened since it was looked at */
+        r->if_match = p->sequence;
     r->done = on_commanded;
     wish_start(w, r, 0);
 }

@@ -276,13 +276,21 @@ static void tell_settings(const struct sim_config *c)
     (void)printf("\n");
 }
 
-/* Runs in a process of its own: a smaller run may end in a failed check of the server. */
+static void make_smaller(struct sim_config *config, enum sim_invariant broken)
+{
+    unsigned n_runs = shrink(config, broken);
+
+    (void)printf("after %u smaller runs, with%s", n_runs,
+                 config->crashes_max == UINT_MAX ? "" : " fewer crashes and");
+    tell_settings(config);
+    (void)fflush(stdout);
+}
+
 static void tell_violation(const struct sim_options *o, uint64_t seed)
 {
     struct sim_config config = o->config;
     struct sim_outcome outcome;
     struct buf story = { 0 };
-    unsigned n_runs;
 
     config.seed = seed;
     sim_run(&config, &outcome, NULL);
@@ -292,12 +300,9 @@ static void tell_violation(const struct sim_options *o, uint64_t seed)
     (void)fflush(stdout);
     if (o->is_brief)
         return;
-    n_runs = shrink(&config, outcome.violation.invariant);
+    make_smaller(&config, outcome.violation.invariant);
     config.tells = true;
     sim_run(&config, &outcome, &story);
-    (void)printf("after %u smaller runs, with%s", n_runs,
-                 config.crashes_max == UINT_MAX ? "" : " fewer crashes and");
-    tell_settings(&config);
     (void)printf("  %s\n", outcome.violation.text);
     if (outcome.violation.has_order) {
         char id[UUID_TEXT_LEN];
@@ -387,13 +392,15 @@ static void on_abort(int number)
     /* NOLINTEND(bugprone-signal-handler): see above. */
 }
 
-/* The server has ended itself by one of its own checks: once more, with its story. */
+/* The server has ended itself by one of its own checks: once more, smaller, and with its story. */
 static void tell_end(const struct sim_options *o, uint64_t seed)
 {
     struct sim_config config = o->config;
     struct sim_outcome outcome;
 
     config.seed = seed;
+    if (!o->is_brief)
+        make_smaller(&config, SHRINK_ENDED);
     config.tells = true;
     (void)signal(SIGABRT, on_abort);
     sim_run(&config, &outcome, NULL);
@@ -410,8 +417,8 @@ static void tell_in_child(const struct sim_options *o, uint64_t seed,
         tell(o, seed);
         exit(0);
     }
-    if (pid > 0 && wait_for(pid) != 0 && tell == tell_violation)
-        (void)printf("a smaller run ended itself\n");
+    if (pid > 0)
+        (void)wait_for(pid);
 }
 
 static void add_job(struct job *sum, const struct job *j)

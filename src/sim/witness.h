@@ -83,6 +83,7 @@ struct sim_answer {
     bool has_order;
     struct order_id order;
     uint64_t sequence; /* from ETag; 0: none */
+    uint64_t if_match; /* the version that it was sent for; 0: any */
     struct str body;
     int64_t asked_wall_ms, answered_wall_ms;
     int64_t asked_us, asked_awake_us; /* monotonic; witness_awake_us */

@@ -147,6 +147,12 @@ static void order_shown(struct witness *w, const struct sim_answer *a, struct se
                         (unsigned long long)a->sequence);
         return;
     }
+    /* The command holds already, or makes one event of that version. */
+    if (a->if_match > 0 && (a->sequence < a->if_match || a->sequence > a->if_match + 1)) {
+        witness_violate(w, SIM_ANSWER, l, "was to be of version %llu, and came to be %llu",
+                        (unsigned long long)a->if_match, (unsigned long long)a->sequence);
+        return;
+    }
     if (a->sequence != l->shown_sequence)
         is_complete(w, a, l);
     same_as_before(w, a, l);

@@ -113,6 +113,14 @@ static void conflict(struct witness *w, const struct sim_answer *a, const struct
         illegal_for_order(w, a, l);
 }
 
+/* The order has gone on since the version that the command was sent for. */
+static void other_version(struct witness *w, const struct sim_answer *a, const struct seen_lane *l)
+{
+    if (a->if_match == 0 || !l || l->sequence <= a->if_match)
+        witness_violate(w, SIM_ANSWER, l, "is said to be of another version than %llu",
+                        (unsigned long long)a->if_match);
+}
+
 void refusals_answered(struct witness *w, const struct sim_answer *a)
 {
     const struct seen_lane *l = a->has_order ? history_find_lane(w, lane_of_order(a->order)) : NULL;
@@ -121,6 +129,8 @@ void refusals_answered(struct witness *w, const struct sim_answer *a)
         witness_violate(w, SIM_ACKNOWLEDGED, l, "a client read 404 for what it had read of");
     else if (a->status == 409)
         conflict(w, a, l);
+    else if (a->status == 412)
+        other_version(w, a, l);
     else if (a->status == 400 && a->command == SIM_OTHER_COMMAND)
         return; /* more pieces than a cart takes */
     else if (a->status != 503 && a->status != 408)

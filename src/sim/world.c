@@ -45,7 +45,7 @@ void world_restart(struct world *w)
     task_start(w, &w->restart, restart, chance_span(&w->faults.chance, 24));
 }
 
-static void crash(struct world *w, const char *why)
+void world_crash(struct world *w, const char *why)
 {
     process_crash(w, why);
     world_restart(w);
@@ -77,7 +77,7 @@ static void tear(struct world *w, uint32_t n)
         (void)w->disk.engine.ops->apply(&w->disk.engine, &writes);
     list_init(&writes);
     w->commit_due_us = 0;
-    crash(w, "it is killed inside a commit");
+    world_crash(w, "it is killed inside a commit");
 }
 
 static void commit(struct world *w)
@@ -114,7 +114,7 @@ static void commit(struct world *w)
     w->commit_due_us = 0;
     w->disk.mood = SIM_DISK_FINE;
     if (w->process.has_failed)
-        crash(w, "a commit failed");
+        world_crash(w, "a commit failed");
 }
 
 static void read_some(struct world *w)
@@ -285,7 +285,7 @@ static void after_step(struct world *w)
         if (!w->is_stopping)
             world_restart(w);
     } else if (w->process.is_running && fault_hits(w, SIM_FAULT_CRASH)) {
-        crash(w, "it is killed");
+        world_crash(w, "it is killed");
     }
     if (witness_violation(w->witness))
         w->is_over = true;
@@ -572,6 +572,7 @@ void sim_run(const struct sim_config *config, struct sim_outcome *out, struct bu
     faults_start(w);
     world_run_until(w, w->started_us + duration_us);
     repeat_a_day_later(w);
+    faults_last(w);
     faults_stop(w);
     finish_run(w);
     judge_the_end(w);

@@ -113,7 +113,8 @@ struct wish {
     struct order_id order;
     enum event_type message_type;
     enum simulator simulator;
-    uint32_t until; /* SIM_WAIT */
+    uint64_t if_match; /* 0: none */
+    uint32_t until;    /* SIM_WAIT */
     int64_t wait_ms;
     unsigned tries, tries_max;
     bool is_essential; /* tried until it is answered */
@@ -193,6 +194,7 @@ struct plan {
     struct order_id id;
     char id_text[UUID_TEXT_LEN + 1];
     enum order_status status;
+    uint64_t sequence;
     char total[24];
     char shipment_id[TEXT_ID_MAX + 1];
     unsigned looks;
@@ -291,6 +293,7 @@ struct faults {
 
 void faults_init(struct world *w);
 void faults_start(struct world *w);
+void faults_last(struct world *w);
 /* No more of them. */
 void faults_stop(struct world *w);
 /* Whether one of this kind happens here; counts it. */
@@ -335,6 +338,8 @@ void task_start(struct world *w, struct task *t, void (*run)(struct world *w, st
 void task_stop(struct world *w, struct task *t);
 /* A new process starts soon. */
 void world_restart(struct world *w);
+/* The process ends now, and a new one starts soon. */
+void world_crash(struct world *w, const char *why);
 /* Runs until that time, or until the run is over. */
 void world_run_until(struct world *w, int64_t until_us);
 

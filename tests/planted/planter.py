@@ -78,6 +78,18 @@ def build(plant, folder):
     return program
 
 
+def tell(program, seed):
+    """Exit code, and all that is said of one seed."""
+    done = subprocess.run(
+        [str(program), "sim", "--seed", str(seed)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=TIMEOUT_S,
+    )
+    return done.returncode, done.stdout
+
+
 def simulate(program, seeds, jobs=1):
     """Exit code, and (seed, invariant) if one was found, and all that was said."""
     done = subprocess.run(

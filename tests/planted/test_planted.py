@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 from plants import PLANTS, Plant
-from planter import BUILD, build, changed, simulate
+from planter import BUILD, build, changed, simulate, tell
 
 SEEDS = 200
 
@@ -42,6 +42,55 @@ def test_an_invariant_finds_it(plant, verdicts):
     assert code == 1, said
     assert found[1] in plant.finds, said
     print(f"{plant.name}: {found[1]}, seed {found[0]}")
+
+
+def smaller(said):
+    """The number of orders of the smallest run."""
+    said_so = r"^after (\d+) smaller runs, with.*  --orders (\d+) --hours 1 --faults "
+    found = re.search(said_so, said, re.M)
+    assert found, said
+    assert int(found.group(1)) > 0, said
+    return int(found.group(2))
+
+
+def test_a_violation_is_made_smaller_and_told_as_the_story_of_its_order(tmp_path):
+    plant = next(p for p in PLANTS if p.name == "charged_twice")
+    program = build(plant, tmp_path)
+    seed = simulate(program, SEEDS)[1][0]
+    code, said = tell(program, seed)
+
+    assert code == 1, said
+    assert smaller(said) < 100, said
+    order = re.search(r"^the story of order ([0-9a-f-]{36})$", said, re.M).group(1)
+    story = said[said.index("the story of order") :].splitlines()[1:]
+    assert all(line.startswith("  [") or line.startswith("  …") for line in story), said
+    assert any("PaymentApproved" in line or "PaymentProcessed" in line for line in story), said
+    others = set(re.findall(r"\(Order ([0-9a-f-]{36}) ", "\n".join(story))) - {order}
+    assert not others, said
+
+
+def test_a_server_that_ends_itself_is_made_smaller_and_told(tmp_path):
+    plant = Plant(
+        # What is promised to others is given out again: a check of the catalogue ends the server.
+        "promised_twice",
+        "src/app/catalogue.c",
+        (
+            (
+                "    return stock_available(&e->durable) - e->lowering;",
+                "    return stock_available(&e->durable);",
+            ),
+        ),
+        (),
+    )
+    program = build(plant, tmp_path)
+    code, found, said = simulate(program, SEEDS)
+
+    assert code == 1 and found is None, said
+    seed = re.search(r"^seed (\d+): the server ended itself", said, re.M).group(1)
+    code, said = tell(program, seed)
+    assert code == 1, said
+    assert smaller(said) < 100, said
+    assert "the last of what happened" in said, said
 
 
 def test_a_text_that_is_not_there_is_told():

@@ -434,6 +434,28 @@ static void witness__knows_what_may_be_refused(void **state)
     story_end(s);
 }
 
+static void matches(uint64_t if_match, const char *status, uint64_t sequence,
+                    enum sim_invariant breaks)
+{
+    struct story *s = story_begin(FLOW_PAY_FIRST);
+    struct sim_answer a = sequence ? shown(s, SIM_READ, status, sequence)
+                                   : refused(s, SIM_READY, 412, "precondition_failed", "");
+
+    a.if_match = if_match;
+    reads(NULL, &a, breaks);
+    story_end(s);
+}
+
+static void witness__knows_what_if_match_asks_for(void **state)
+{
+    (void)state;
+    matches(1, "AWAITING_PAYMENT", 1, SIM_INVARIANT_COUNT);
+    matches(2, "AWAITING_PAYMENT", 1, SIM_ANSWER);
+    matches(1, NULL, 0, SIM_INVARIANT_COUNT); /* it has gone on */
+    matches(2, NULL, 0, SIM_ANSWER);          /* it has not */
+    matches(0, NULL, 0, SIM_ANSWER);
+}
+
 static void product_reads(int status, const char *body, enum sim_invariant breaks)
 {
     struct story *s = story_begin(FLOW_PAY_FIRST);
@@ -516,6 +538,7 @@ int main(void)
         cmocka_unit_test(witness__lets_an_order_be_shown_as_it_is),
         cmocka_unit_test(witness__finds_an_order_that_is_shown_as_it_is_not),
         cmocka_unit_test(witness__knows_what_may_be_refused),
+        cmocka_unit_test(witness__knows_what_if_match_asks_for),
         cmocka_unit_test(witness__adds_up_a_products_answer),
     };
 
