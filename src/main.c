@@ -53,6 +53,7 @@
 #define DESCRIPTORS_BESIDE 64
 /* Bytes of chance: a log in memory is a new one with each process. */
 #define MEMORY_EPOCH_LEN 8
+#define GROUP_MAX (sizeof("orderly-") + CONTEXTS_TEXT_MAX)
 
 struct server {
     struct options options;
@@ -654,14 +655,30 @@ static int check(struct server *s)
     return 0;
 }
 
+/* Processes of other contexts are other consumers: each gets what it listens to. */
+static struct str group_of(const struct server *s, char text[static GROUP_MAX])
+{
+    char contexts[CONTEXTS_TEXT_MAX];
+    struct str names = contexts_text(app_contexts(s->app), contexts);
+    int n = snprintf(text, GROUP_MAX, "orderly");
+
+    if (app_contexts(s->app) != CONTEXTS_ALL)
+        n = snprintf(text, GROUP_MAX, "orderly-" STR_FMT, STR_ARG(names));
+    for (int i = 0; i < n; i++)
+        if (text[i] == ',')
+            text[i] = '-';
+    return (struct str){ text, (size_t)n };
+}
+
 /* What is wrong with them goes to complaints. */
 static enum err build_relays(struct server *s, struct buf *complaints)
 {
+    char group[GROUP_MAX]; /* is copied */
     const struct relays_config config = {
         .urls = s->options.relay,
         .options = s->options.relays,
         .modules = s->options.relay_modules,
-        .group = STR("orderly"),
+        .group = group_of(s, group),
         .cloud = { str_of(s->options.cloud_source), str_of(s->options.cloud_type_prefix) },
         .log = &s->log.log,
         .app = s->app,

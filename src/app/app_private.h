@@ -208,10 +208,8 @@ void dead_letter_command_leave(struct dead_letter_command *dc);
 
 /* ---- messages from outside (receive_message.c, hear_message.c) ----------------------------------- */
 
-/* True: answered, as too many dead letters are open. */
-bool receive_is_refused(struct receive_message *m);
-/* The command of a receive_message, where no Orders is here. */
-void hear_message_run(struct command *c);
+/* The same message, where no Orders is here. */
+void hear_message_begin(struct receive_message *m);
 
 /* ---- handling a message (handling.c) ----------------------------------------------------------- */
 

@@ -12,12 +12,16 @@ static void hear_end(struct receive_message *m)
     if (m->has_turn)
         turn_give(&m->part->turn, &m->command.turn);
     dossier_close(m->dossier);
+    if (m->letter)
+        dead_letter_command_leave(m->letter);
 }
 
 static void hear_applied(struct command *c, enum err status)
 {
     struct receive_message *m = container_of(c, struct receive_message, command);
 
+    if (m->letter)
+        dead_letter_command_applied(m->letter, status);
     if (status == ERR_OK)
         part_become(m->part, &m->next);
     else
@@ -64,6 +68,10 @@ static void hear_granted(struct turn_wait *w)
     }
     event_list_init(&app->decision);
     e = event_list_add(&app->decision, m->type);
+    if (m->letter) {
+        e->cause = dead_letter_command_append(m->letter, &c->append);
+        r = (struct reply){ .code = REPLY_OK, .dead_letter = &m->letter->item };
+    }
     e->p = m->payload;
     e->p.flow = hear_flow(m);
     e->stream.type = AGGREGATE_INBOX;
@@ -77,7 +85,8 @@ static void hear_granted(struct turn_wait *w)
     part_state_copy(&m->next, m->part);
     part_state_apply(&m->next, e);
     part_state_put(&c->append, m->lane, &m->part->id, &m->next);
-    r.position = e->position;
+    if (!m->letter)
+        r.position = e->position;
     command_submit(c, &r, hear_applied);
 }
 
@@ -89,6 +98,8 @@ static void hear_on_open(struct dossier_wait *w, enum err status)
 
     if (status != ERR_OK) {
         command_refuse(c, status);
+        if (m->letter)
+            dead_letter_command_leave(m->letter);
         return;
     }
     uuid_format(m->payload.order_id.u, text);
@@ -106,14 +117,12 @@ static void hear_fault(struct receive_message *m, const char *pointer, const cha
     struct reply r = { .code = REPLY_VALIDATION, .faults = &f, .n_faults = 1 };
 
     command_reply(&m->command, &r);
+    if (m->letter)
+        dead_letter_command_leave(m->letter);
 }
 
-static void hear_enter(struct command *c)
+void hear_message_begin(struct receive_message *m)
 {
-    struct receive_message *m = container_of(c, struct receive_message, command);
-
-    if (receive_is_refused(m))
-        return;
     if (uuid_is_nil(m->payload.order_id.u)) {
         hear_fault(m, "/payload/orderId", "must be the UUID of an order of Orderly's");
         return;
@@ -123,11 +132,5 @@ static void hear_enter(struct command *c)
     m->has_turn = false;
     m->verdict = VERDICT_FINE;
     m->open.ready = hear_on_open;
-    dossier_open(&c->app->dossiers, m->lane, &m->open);
-}
-
-void hear_message_run(struct command *c)
-{
-    REQUIRE(!app_has(c->app, CONTEXT_ORDERS));
-    door_enter(c, hear_enter);
+    dossier_open(&m->command.app->dossiers, m->lane, &m->open);
 }

@@ -289,7 +289,7 @@ static void receive_on_open(struct dossier_wait *w, enum err status)
     receive_take_turn(m);
 }
 
-bool receive_is_refused(struct receive_message *m)
+static bool receive_is_refused(struct receive_message *m)
 {
     struct command *c = &m->command;
     struct reply r = { .code = REPLY_OVERLOADED,
@@ -311,6 +311,10 @@ struct lane_id receive_message_lane(const struct receive_message *m)
 
 static void receive_begin(struct receive_message *m)
 {
+    if (!app_has(m->command.app, CONTEXT_ORDERS)) {
+        hear_message_begin(m);
+        return;
+    }
     m->lane = receive_message_lane(m);
     m->binding = NULL;
     m->has_turn = false;
@@ -337,10 +341,7 @@ void receive_again(struct receive_message *m, struct dead_letter_command *letter
 
 static void receive_run(struct command *c)
 {
-    if (app_has(c->app, CONTEXT_ORDERS))
-        door_enter(c, receive_enter);
-    else
-        hear_message_run(c);
+    door_enter(c, receive_enter);
 }
 
 void receive_message_start(struct receive_message *m)

@@ -171,7 +171,7 @@ static const struct option bus[] = {
           AT(relays[index].channel) },                                                             \
         { "relay." name ".group",                                                                  \
           "NAME",                                                                                  \
-          "consumer, group or queue; else orderly",                                                \
+          "consumer, group or queue; else orderly, or orderly-CONTEXTS where these are not all",   \
           .type = OPTION_TEXT,                                                                     \
           .most = RELAY_NAME_MAX,                                                                  \
           AT(relays[index].group) },                                                               \

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "../../../../src/infra/operate/rebuild.h"
 #include "../operate/verify_rig.h"
 #include "orderly/app/event_codec.h"
 #include "orderly/base/bytes.h"
@@ -475,6 +476,22 @@ static void assert_stock(struct world *w)
     }
 }
 
+/* Made anew from its events, it is what it was. The store is closed. */
+static void assert_rebuilds(struct lmdb_store *s)
+{
+    struct rebuild r = { .on_fault = NULL };
+    struct lmdb_report report;
+    struct lmdb_build *b;
+
+    assert_int_equal(lmdb_build_begin(s->dir.path, &b, &report), ERR_OK);
+    assert_int_equal(rebuild_store(b, &r), ERR_OK);
+    lmdb_build_end(b);
+    assert_true(r.is_compared);
+    for (unsigned db = 0; db < STORE_DB_COUNT; db++)
+        if (r.differences[db].missing + r.differences[db].wrong + r.differences[db].too_many)
+            fail_msg("%s differs", store_db_name((enum store_db)db));
+}
+
 /* Every row of every store follows from its events; and nothing of an order is where no Orders is. */
 static void assert_stores(struct world *w)
 {
@@ -496,6 +513,8 @@ static void assert_stores(struct world *w)
             assert_int_equal(d.v.rows_of[DB_UNSETTLED], 0);
         }
         verify_run_deinit(&d);
+        lmdb_store_close(&s);
+        assert_rebuilds(&s);
         lmdb_store_deinit(&s);
     }
 }
@@ -745,6 +764,38 @@ static void what_is_heard_is_kept_once_and_whole(void **state)
     world_deinit(w);
 }
 
+/* As an operator mends what a process could not handle, whoever said it. */
+static void a_heard_message_that_failed_is_corrected_and_handled(void **state)
+{
+    static const char text[] = "{\"orderId\":\"0199a1f3-0000-7000-8000-000000000001\","
+                               "\"flow\":\"stock_first\",\"reservationId\":\"r-1\","
+                               "\"amount\":19.99,\"currency\":\"USD\"}";
+    struct world *w = a_quiet_world();
+    struct app_fixture *payments = &w->nodes[AT_PAYMENTS].f;
+    struct simulators s = *app_simulators(payments->app);
+    struct dead_letter_item letter;
+    struct payload given = { .flow = FLOW_STOCK_FIRST, .amount = 2100 };
+
+    (void)state;
+    s.payments.failure_rate = 0;
+    s.payments.fail_first = 100;
+    assert_int_equal(set_simulators(payments, SIMULATOR_PAYMENTS, &s), REPLY_OK);
+    assert_int_equal(say(payments, EVENT_ORDER_CONFIRMED, "m-1", text), 202);
+    app_fixture_pass_ms(payments, 600000);
+    letter = the_open_letter(payments);
+    assert_int_equal(letter.letter.subscription, SUBSCRIPTION_PAYMENTS);
+    s.payments.fail_first = 0;
+    assert_int_equal(set_simulators(payments, SIMULATOR_PAYMENTS, &s), REPLY_OK);
+    assert_true(uuid_parse(STR("0199a1f3-0000-7000-8000-000000000001"), &given.order_id.u));
+    assert_true(currency_parse(STR("USD"), &given.currency));
+    assert_true(text_id_parse(STR("r-1"), &given.reservation_id.t));
+    assert_int_equal(retry_letter(payments, letter.letter.id, &given), REPLY_OK);
+    app_fixture_pass_ms(payments, 1000);
+    assert_int_equal(app_fixture_count_events(payments, EVENT_PAYMENT_PROCESSED), 1);
+    assert_int_equal(payments->counts[EVENT_DEAD_LETTERED].n, 1);
+    world_deinit(w);
+}
+
 /* What is answered names it, and nobody could ever find it again. */
 static void an_order_that_can_not_be_orderlys_is_refused(void **state)
 {
@@ -975,6 +1026,7 @@ int main(void)
         cmocka_unit_test(pieces_that_left_before_their_order_was_heard_of_are_taken_then),
         cmocka_unit_test(pieces_leave_only_with_the_shipment_of_the_order),
         cmocka_unit_test(what_is_heard_is_kept_once_and_whole),
+        cmocka_unit_test(a_heard_message_that_failed_is_corrected_and_handled),
         cmocka_unit_test(an_order_that_can_not_be_orderlys_is_refused),
         cmocka_unit_test(a_process_listens_to_what_is_not_said_in_it),
         cmocka_unit_test(a_context_that_leaves_the_answer_to_others_is_listened_for),
