@@ -153,10 +153,11 @@ static void write_commits(struct buf *b, struct metrics *m, struct app *app)
                 &m->publish_handled);
 }
 
-/* A relay that is not configured shows nothing but the dead letters that it has left behind. */
+/* A context that is elsewhere, or a relay that is not configured, shows nothing but the dead letters
+ * that it has left behind. */
 static bool has_subscription(struct app *app, unsigned i)
 {
-    return app_bus(app)->subscriptions[i] || !subscription_is_relay((enum subscription_id)i);
+    return app_bus(app)->subscriptions[i] || i == SUBSCRIPTION_AUDIT;
 }
 
 static void write_handlers(struct buf *b, const struct metrics *m, struct app *app)

@@ -57,6 +57,9 @@ static void routes__say_which_context_is_missing(void **state)
     assert_null(strstr(f.answer.p, "/products"));
     assert_int_equal(get(&f, "/readyz"), 200);
     assert_int_equal(get(&f, "/metrics"), 200);
+    assert_non_null(strstr(f.answer.p, "orderly_dead_letters{subscription=\"shipments\"} 0"));
+    assert_null(strstr(f.answer.p, "{subscription=\"orders\""));
+    assert_null(strstr(f.answer.p, "{subscription=\"inventory\""));
     api_fixture_deinit(&f);
 }
 
