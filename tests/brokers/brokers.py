@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from driver import BUILD, without_random_addresses
+
 START_SECONDS = 180
 
 
@@ -156,3 +158,28 @@ class RabbitServer:
 
     def output(self):
         return (self.folder / "output").read_text(errors="replace")
+
+
+class KafkaMock:
+    """A cluster of librdkafka's mock brokers, in a process of its own; see kafka_mock.c."""
+
+    def __init__(self, brokers=1):
+        if not (BUILD / "kafka_mock").exists():
+            pytest.skip("kafka_mock was not built: librdkafka is not here")
+        self.process = subprocess.Popen([*without_random_addresses(), BUILD / "kafka_mock",
+                                         str(brokers)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.address = self.process.stdout.readline().strip()
+        assert self.address, "kafka_mock does not start"
+
+    def do(self, *words):
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline().split()
+        assert answer[:1] == ["ok"], (words, answer)
+        return answer[1:]
+
+    def stop(self):
+        self.process.stdin.close()
+        assert self.process.wait(timeout=START_SECONDS) == 0
+        self.process.stdout.close()
