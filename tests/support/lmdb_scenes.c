@@ -8,7 +8,6 @@
 #include "orderly/infra/store/lmdb_look.h"
 #include <stdio.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define EVENTS 12
 
@@ -293,10 +292,4 @@ unsigned lmdb_scene_fail_each(const struct scene_fault *f, scene_cb run, unsigne
         nth += stride;
     }
     return nth - 1;
-}
-
-void lmdb_scenes_in_memory(void)
-{
-    if (access("/dev/shm", W_OK) == 0)
-        (void)setenv("TMPDIR", "/dev/shm", false);
 }

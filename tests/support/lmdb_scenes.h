@@ -41,7 +41,4 @@ struct scene_fault {
 bool lmdb_scene_fail_nth(const struct scene_fault *f, scene_cb run, unsigned nth);
 /* Every stride-th in turn. Returns how many there are, about. */
 unsigned lmdb_scene_fail_each(const struct scene_fault *f, scene_cb run, unsigned stride);
-/* Hundreds of stores, of which nobody asks whether they would outlive the power: at best in memory.
- * Before the first. */
-void lmdb_scenes_in_memory(void);
 #endif

@@ -11,4 +11,7 @@ void temp_dir_init(struct temp_dir *d);
 /* Removes what is in it. */
 void temp_dir_clear(const struct temp_dir *d);
 void temp_dir_deinit(struct temp_dir *d);
+/* Those that follow are made in memory, if the machine has a place for that: for tests that do not
+ * ask whether what they write would outlive the power, and would wait for the disk all the time. */
+void temp_dirs_in_memory(void);
 #endif

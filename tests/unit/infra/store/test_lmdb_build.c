@@ -233,5 +233,6 @@ int main(void)
         STORE(backup__whose_file_is_gone_is_no_missing_store),
     };
 
+    temp_dirs_in_memory();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -475,5 +475,6 @@ int main(void)
         STORE(room__is_none_where_the_map_is_full),
     };
 
+    temp_dirs_in_memory();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -177,6 +177,6 @@ int main(void)
         cmocka_unit_test(every_call_of__a_build_that_is_adopted),
     };
 
-    lmdb_scenes_in_memory();
+    temp_dirs_in_memory(); /* some hundreds of stores */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -573,5 +573,6 @@ int main(void)
         STORE(code__of_lmdb_has_one_meaning),
     };
 
+    temp_dirs_in_memory();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -406,5 +406,6 @@ int main(void)
         STORE(scan__at_the_end_goes_on_with_what_came_there),
     };
 
+    temp_dirs_in_memory();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
