@@ -203,6 +203,17 @@ static bool shipment_again(struct str key, struct str row, struct buf *out)
     return true;
 }
 
+static bool inbox_again(struct str key, struct str row, struct buf *out)
+{
+    struct inbox i;
+
+    (void)key;
+    if (inbox_decode(row, &i) != ERR_OK)
+        return false;
+    inbox_encode(&i, out);
+    return true;
+}
+
 static bool settings_again(struct str key, struct str row, struct buf *out)
 {
     enum simulator which = (enum simulator)((unsigned)(uint8_t)key.p[0] % SIMULATOR_COUNT);
@@ -336,6 +347,7 @@ static const struct {
     { letter_again, 0 },
     { lane_again, DEFERRED_LANE_KEY_LEN },
     { answer_again, 0 },
+    { inbox_again, 0 },
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -406,11 +406,12 @@ def rows():
             if not line.startswith("#"):
                 name, text = line.split()[:2]
                 yield "event-" + name, b"\0" + bytes.fromhex(text)
+    yield "inbox", b"\x0c\x81\1\3r-1\0\0\1" + b"\0" * 7 + b"\5"
     letter = bytes([2, 3, 0]) + bytes(range(32)) + b"\0\x12" + b"\0" * 7 + b"\7" + b"\0\0\0\5" + b"\0" * 33
     yield "letter", b"\x09" + letter + b"\0\0\0\1x\0\0\0\2no"
     yield "letter-of-nobody", b"\x09" + letter.replace(b"\2\3", b"\2\xff") + b"\0" * 8
     for which in range(8):
-        yield f"own-key-{which}", bytes([13, which, 3]) + bytes(range(24)) + b"customer-1"
+        yield f"own-key-{which}", bytes([14, which, 3]) + bytes(range(24)) + b"customer-1"
 
 
 def configs():
