@@ -215,6 +215,10 @@ static void add_outcome(struct job *j, const struct sim_outcome *o)
     j->counts.commits += o->counts.commits;
     j->counts.deliveries += o->counts.deliveries;
     j->counts.failures += o->counts.failures;
+    j->counts.passed_over += o->counts.passed_over;
+    j->counts.refused += o->counts.refused;
+    j->counts.waited += o->counts.waited;
+    j->counts.streamed += o->counts.streamed;
     j->counts.judged += o->counts.judged;
     j->counts.whole_judged += o->counts.whole_judged;
     j->steps += o->steps;
@@ -324,13 +328,18 @@ static void print_report(const struct sim_options *o, const struct job *t, doubl
 
     crashes =
         t->faults[SIM_FAULT_CRASH] + t->faults[SIM_FAULT_TORN] + t->faults[SIM_FAULT_STORE_FAILED];
-    (void)printf("orders         %llu, of which %llu were acknowledged\n",
+    (void)printf("orders         %llu wished for, %llu acknowledged\n",
                  (unsigned long long)t->orders, (unsigned long long)t->counts.acknowledged);
-    (void)printf("requests       %llu\n", (unsigned long long)t->requests);
+    (void)printf("requests       %llu, of which %llu were refused and %llu waited for a state\n",
+                 (unsigned long long)t->requests, (unsigned long long)t->counts.refused,
+                 (unsigned long long)t->counts.waited);
     (void)printf("events         %llu in %llu commits\n", (unsigned long long)t->counts.events,
                  (unsigned long long)t->counts.commits);
-    (void)printf("deliveries     %llu, of which %llu failed\n",
-                 (unsigned long long)t->counts.deliveries, (unsigned long long)t->counts.failures);
+    (void)printf("deliveries     %llu, of which %llu failed, and %llu were without effect\n",
+                 (unsigned long long)t->counts.deliveries, (unsigned long long)t->counts.failures,
+                 (unsigned long long)t->counts.passed_over);
+    (void)printf("streamed       %llu events and messages\n",
+                 (unsigned long long)t->counts.streamed);
     (void)printf("crashes        %llu\n", (unsigned long long)crashes);
     (void)printf("faults\n");
     for (unsigned f = 0; f < SIM_FAULT_COUNT; f++)

@@ -145,6 +145,7 @@ const struct sim_violation *witness_violation(const struct witness *w);
 /* Orders that were acknowledged, events and deliveries seen: for the report. */
 struct witness_counts {
     uint64_t acknowledged, events, commits, deliveries, failures, judged, whole_judged;
+    uint64_t passed_over, refused, waited, streamed;
 };
 void witness_counts(const struct witness *w, struct witness_counts *out);
 #endif

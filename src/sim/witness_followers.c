@@ -33,6 +33,7 @@ void witness_streamed(struct witness *w, const struct sim_entry *e)
     struct str name, text;
 
     w->counts.judged++;
+    w->counts.streamed++;
     if (w->is_violated)
         return;
     if (!s) {
@@ -96,6 +97,7 @@ void waits_answered(struct witness *w, const struct sim_answer *a, const struct 
     uint32_t states = a->until | FINAL, been = 0;
     int64_t since_us = met_us(l, states), waited_us = w->awake_us - a->asked_awake_us;
 
+    w->counts.waited++;
     for (uint64_t n = 0; n < a->sequence; n++)
         been |= 1u << l->statuses[n];
     if (!(been & states) && !a->is_ending && w->mono_us - a->asked_us < a->wait_ms * 1000)

@@ -92,6 +92,7 @@ void ignored_row(struct witness *w, const struct store_row *row)
     struct event e;
 
     w->counts.judged++;
+    w->counts.passed_over++;
     if (!m || s >= SUBSCRIPTION_COUNT || memcmp(row->key.p, m->lane->id.u.b, 16) != 0 ||
         row->value.n < 2) {
         witness_violate(w, SIM_HEARD, NULL, "a row says that a message was passed over, of none");

@@ -125,6 +125,7 @@ void refusals_answered(struct witness *w, const struct sim_answer *a)
 {
     const struct seen_lane *l = a->has_order ? history_find_lane(w, lane_of_order(a->order)) : NULL;
 
+    w->counts.refused++;
     if (a->status == 404)
         witness_violate(w, SIM_ACKNOWLEDGED, l, "a client read 404 for what it had read of");
     else if (a->status == 409)

@@ -32,6 +32,14 @@ def test_without_a_fault_every_invariant_holds(verdicts):
     code, found, said = simulate(BUILD / "orderly", SEEDS, jobs=os.cpu_count() or 2)
 
     assert code == 0 and found is None, said
+    # And each number says that something was tried: of faults, of what clients do, and of judgements.
+    report = said[: said.index("\ntrace ")]
+    numbers = {
+        line: [int(n) for n in re.findall(r"(?<![\w.])\d+(?![\w.])", line)]
+        for line in report.splitlines()
+    }
+    assert len(numbers) > 30, said
+    assert not [line for line, ns in numbers.items() if 0 in ns], said
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda p: p.name)
