@@ -1,5 +1,6 @@
 """The adapter for RabbitMQ against a broker that the test plays itself, word by word."""
 import struct
+import time
 
 import pytest
 
@@ -60,6 +61,11 @@ def published(driver, peer, *tags, **more):
 
 def ends(driver, *tags):
     return {tag: e["event"] for tag, e in driver.serve_until_ended(*tags).items()}
+
+
+def bring_back(peer, id, body=b"{}"):
+    peer.say(RETURN, struct.pack(">H", 312) + short("NO_ROUTE") + short("orders") + short("t"))
+    peer.content(body, message_id=id)
 
 
 def deliver(peer, number, body=b"{}", **given):
@@ -137,8 +143,7 @@ def test_what_comes_back_is_found_by_its_id_with_whatever_body(shop, fake):
     out = connect(d, broker)
     published(d, out, 1, 2, 3, 4)
     for tag, body in ((2, b"x" * 300_000), (4, b""), (1, b"{}"), (9, b"nobody's")):
-        out.say(RETURN, struct.pack(">H", 312) + short("NO_ROUTE") + short("orders") + short("t"))
-        out.content(body, message_id=f"m-{tag}")
+        bring_back(out, f"m-{tag}", body)
     ack(out, 4, multiple=True)
     ends(d, 1, 2, 3, 4)
     assert [e["tag"] for e in d.of("unrouted")] == [2, 4, 1]
@@ -215,6 +220,34 @@ def test_a_broker_that_only_beats_is_well_and_a_silent_one_is_lost(shop, fake):
     else:
         pytest.fail("it never beats four times")
     assert "nothing was heard of it for 2 s" in d.serve_until_lost()
+
+
+@pytest.mark.parametrize("busy", [0, 1])
+def test_each_way_has_its_heartbeats_while_the_other_has_all_the_work(shop, fake, busy):
+    broker = fake(heartbeat=1)
+    d = shop(broker, listens=["order.*"])
+    deadline = time.monotonic() + 60
+    while True:
+        ways = connect(d, broker, True)
+        number, kind, code = 0, None, "ok"
+        while kind is None and code == "ok":
+            assert time.monotonic() < deadline, "the silent way has no heartbeat"
+            number += 1
+            for peer in ways:
+                peer.send(HEARTBEAT, b"", 0)
+            if busy:
+                deliver(ways[1], number)
+            else:
+                bring_back(ways[0], "nobody's")
+            code = d.do("serve", 0)["code"]
+            for e in d.of("received"):
+                d.ack(e)
+            d.events.clear()
+            kind, _, _ = ways[1 - busy].frame_if_any()
+        if kind is not None:
+            assert kind == HEARTBEAT
+            return
+        disconnect(d, broker)  # it got no processor for two seconds, and lost patience
 
 
 def test_what_it_never_takes_is_refused_and_the_limits_are_the_protocols(shop, fake):

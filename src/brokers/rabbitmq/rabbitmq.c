@@ -149,20 +149,21 @@ static struct pollfd poll_of(const struct link *l)
                             .events = stream_events(&l->stream, link_waiting(l) > 0) };
 }
 
-/* Until something may be done, the broker's silence must be looked at, or wait_ms are over. */
-static bool wait_for_any(struct rabbitmq *r, int wake_fd, int wait_ms)
+/* Heartbeats, on each way by itself: one may be silent while the other has all the work. */
+static bool tick(struct rabbitmq *r, int64_t now_ms, int64_t *due_ms)
+{
+    return link_tick(&r->sender.link, now_ms, due_ms) &&
+           (!r->receives || link_tick(&r->receiver.link, now_ms, due_ms));
+}
+
+/* Until something may be done, the broker's silence must be looked at, or it is due_ms. */
+static bool wait_for_any(struct rabbitmq *r, int wake_fd, int64_t now_ms, int64_t due_ms)
 {
     struct pollfd p[3] = { { .fd = wake_fd, .events = POLLIN }, poll_of(&r->sender.link) };
-    int64_t now_ms = stream_now_ms(), due_ms = now_ms + wait_ms;
     nfds_t n = 2;
 
-    if (!link_tick(&r->sender.link, now_ms, &due_ms))
-        return false;
-    if (r->receives) {
-        if (!link_tick(&r->receiver.link, now_ms, &due_ms))
-            return false;
+    if (r->receives)
         p[n++] = poll_of(&r->receiver.link);
-    }
     if (poll(p, n, due_ms > now_ms ? (int)(due_ms - now_ms) : 0) >= 0 || errno == EINTR)
         return true;
     reason_write(r->broker.why, "poll fails");
@@ -172,11 +173,16 @@ static bool wait_for_any(struct rabbitmq *r, int wake_fd, int wait_ms)
 static enum broker_result rabbitmq_serve(struct broker *b, int wake_fd, int wait_ms)
 {
     struct rabbitmq *r = rabbitmq_of(b);
+    int64_t now_ms, due_ms;
     unsigned n = 0;
 
     if (!work(r, &n))
         return BROKER_LOST;
-    if (n == 0 && (!wait_for_any(r, wake_fd, wait_ms) || !work(r, &n)))
+    now_ms = stream_now_ms();
+    due_ms = now_ms + wait_ms;
+    if (!tick(r, now_ms, &due_ms))
+        return BROKER_LOST;
+    if (n == 0 && (!wait_for_any(r, wake_fd, now_ms, due_ms) || !work(r, &n)))
         return BROKER_LOST;
     return flush(r) ? BROKER_OK : BROKER_LOST; /* acks that the host gave meanwhile */
 }
