@@ -140,6 +140,8 @@ static enum broker_result take_message(struct relay_nats *r, natsMsg *m)
         return BROKER_OK;
     case 'N':
         return incoming_take_status(&r->incoming, what, m, r->base.why);
+    case 'K':
+        return incoming_take_answer(&r->incoming, what, m, r->base.why);
     case 'D':
         return take_stream_answer(r, m);
     default:

@@ -388,11 +388,13 @@ static enum broker_result take_status(struct connection *c, natsStatus s, char *
 
 enum broker_result connection_publish(struct connection *c, natsMsg *m, char *why)
 {
-    if (natsConnection_Buffered(c->nc) >= CONNECTION_BUFFERED_MAX) {
+    int buffered = natsConnection_Buffered(c->nc);
+
+    if (buffered >= SETTINGS_IO_BYTES)
         flush(c);
-        if (natsConnection_Buffered(c->nc) >= CONNECTION_BUFFERED_MAX)
-            return BROKER_BUSY;
-    }
+    if (buffered >= CONNECTION_BUFFERED_MAX &&
+        natsConnection_Buffered(c->nc) >= CONNECTION_BUFFERED_MAX)
+        return BROKER_BUSY;
     return take_status(c, natsConnection_PublishMsg(c->nc, m), why);
 }
 

@@ -16,8 +16,8 @@
 /* Bytes that wait to be written; beyond it nothing more is published. */
 #define CONNECTION_BUFFERED_MAX (1024 * 1024)
 /* The server is asked for a sign of life this often, and lost where none came for SILENCE. */
-#define CONNECTION_PING_MS 5000
-#define CONNECTION_SILENCE_MS 15000
+#define CONNECTION_PING_MS 4000
+#define CONNECTION_SILENCE_MS 10000
 /* Longest wait for what is not written yet when the connection is closed. */
 #define CONNECTION_FAREWELL_MS 1000
 

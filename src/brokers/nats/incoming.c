@@ -88,7 +88,7 @@ enum broker_result incoming_begin(struct incoming *in, struct connection *c, con
             return BROKER_LOST;
         k->ack_wait_ms = wanted.ack_wait_ms;
         if (wanted.has_pending)
-            k->ask_at_ms = connection_now() + wanted.ack_wait_ms + LOOK_MS;
+            k->ask_at_ms = connection_now() + wanted.ack_wait_ms + INCOMING_SLACK_MS;
     }
     return BROKER_OK;
 }
@@ -121,6 +121,12 @@ static void drop_request(struct incoming_consumer *k, unsigned at)
     k->n_requests--;
 }
 
+/* Where not all consumers can be asked at a time each soon lets the next. */
+static int64_t request_ms(const struct incoming *in)
+{
+    return in->config->unacked_max < in->config->n_listens ? INCOMING_TURN_MS : INCOMING_REQUEST_MS;
+}
+
 static enum broker_result ask_one(struct incoming *in, struct connection *c, const char *stream,
                                   unsigned at, char *why)
 {
@@ -141,15 +147,43 @@ static enum broker_result ask_one(struct incoming *in, struct connection *c, con
     snprintf(subject, sizeof(subject), "$JS.API.CONSUMER.MSG.NEXT.%s.%s", stream, k->name);
     snprintf(reply, sizeof(reply), "%s.N.%u.%" PRIu32, connection_inbox(c), at, in->requests);
     snprintf(body, sizeof(body), "{\"batch\":%u,\"expires\":%" PRId64 "}", batch,
-             INCOMING_REQUEST_MS * NS_PER_MS);
+             request_ms(in) * NS_PER_MS);
     return connection_send(c, subject, reply, str_of(body), why);
 }
 
-/* Neither filled nor ended: the server has forgotten it. */
-static void drop_old_requests(struct incoming_consumer *k, int64_t now)
+/* Neither filled nor ended: the server has forgotten it, or has no such consumer any more, which it
+ * says of no request. */
+static enum broker_result drop_old_requests(struct incoming *in, struct connection *c,
+                                            const char *stream, unsigned at, int64_t now, char *why)
 {
-    while (k->n_requests && now - k->requests[0].asked_ms > 2 * INCOMING_REQUEST_MS)
+    struct incoming_consumer *k = &in->consumers[at];
+    char reply[JETSTREAM_SUBJECT_MAX];
+
+    if (k->n_requests == 0 ||
+        now - k->requests[0].asked_ms < INCOMING_REQUEST_MS + INCOMING_LATE_MS)
+        return BROKER_OK;
+    while (k->n_requests)
         drop_request(k, 0);
+    snprintf(reply, sizeof(reply), "%s.K.%u", connection_inbox(c), at);
+    return jetstream_ask_consumer(c, stream, k->name, reply, why);
+}
+
+enum broker_result incoming_take_answer(struct incoming *in, const char *what, natsMsg *m,
+                                        char *why)
+{
+    struct jetstream_answer a;
+    uint64_t at;
+    bool is_gone;
+
+    if (!str_to_u64(str_of(what), &at) || at >= in->config->n_listens)
+        return BROKER_OK;
+    jetstream_answer_read(&a, m);
+    is_gone = a.err_code == JETSTREAM_NO_CONSUMER || a.err_code == JETSTREAM_NO_STREAM;
+    jetstream_answer_free(&a);
+    if (!is_gone)
+        return BROKER_OK;
+    connection_why(why, "consumer %s is gone", in->consumers[at].name);
+    return BROKER_LOST;
 }
 
 static enum broker_result say_progress(struct incoming *in, struct connection *c, int64_t now,
@@ -179,8 +213,8 @@ enum broker_result incoming_ask(struct incoming *in, struct connection *c, const
         unsigned at = (in->next + i) % n;
         struct incoming_consumer *k = &in->consumers[at];
 
-        drop_old_requests(k, now);
-        if (now >= k->ask_at_ms && ask_one(in, c, stream, at, why) != BROKER_OK)
+        if (drop_old_requests(in, c, stream, at, now, why) != BROKER_OK ||
+            (now >= k->ask_at_ms && ask_one(in, c, stream, at, why) != BROKER_OK))
             return BROKER_LOST;
     }
     in->next = (in->next + 1) % n;

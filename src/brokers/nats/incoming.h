@@ -15,6 +15,12 @@
 #define INCOMING_REQUESTS_MAX 2
 /* A request that is not filled ends after this. Then it is made again. */
 #define INCOMING_REQUEST_MS 10000
+/* A server that says nothing of it by then has forgotten it. */
+#define INCOMING_LATE_MS 5000
+/* Instead, where fewer messages may wait for their ack than there are consumers. */
+#define INCOMING_TURN_MS 1000
+/* That a server may be late to find out that nobody acked a message. */
+#define INCOMING_SLACK_MS 2000
 /* After a request that failed. */
 #define INCOMING_PAUSE_MS 500
 #define INCOMING_NAME_MAX 160
@@ -72,6 +78,9 @@ enum broker_result incoming_ask(struct incoming *in, struct connection *c, const
 enum broker_result incoming_take(struct incoming *in, struct connection *c, natsMsg *m, char *why);
 /* What became of a request; what: the subject behind the inbox and its letter. */
 enum broker_result incoming_take_status(struct incoming *in, const char *what, natsMsg *m,
+                                        char *why);
+/* What the server says of a consumer that was asked for; what: likewise. */
+enum broker_result incoming_take_answer(struct incoming *in, const char *what, natsMsg *m,
                                         char *why);
 enum broker_result incoming_ack(struct incoming *in, struct connection *c, uint64_t handle,
                                 char *why);

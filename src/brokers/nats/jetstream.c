@@ -90,6 +90,15 @@ enum broker_result jetstream_ask_stream(struct connection *c, const char *stream
     return connection_send(c, subject, reply, STR(""), why);
 }
 
+enum broker_result jetstream_ask_consumer(struct connection *c, const char *stream,
+                                          const char *consumer, const char *reply, char *why)
+{
+    char subject[JETSTREAM_SUBJECT_MAX];
+
+    snprintf(subject, sizeof(subject), "$JS.API.CONSUMER.INFO.%s.%s", stream, consumer);
+    return connection_send(c, subject, reply, STR(""), why);
+}
+
 static enum broker_result make(struct connection *c, const char *subject, struct buf *body,
                                int64_t until_ms, struct jetstream_answer *a, char *why)
 {

@@ -41,7 +41,9 @@ enum broker_result jetstream_need_consumer(struct connection *c, const struct br
                                            const char *stream, struct jetstream_consumer *consumer,
                                            int64_t until_ms, char *why);
 
-/* Asks whether the stream is there; the answer comes to the subject. */
+/* Ask whether it is there; the answer comes to the subject reply. */
 enum broker_result jetstream_ask_stream(struct connection *c, const char *stream, const char *reply,
                                         char *why);
+enum broker_result jetstream_ask_consumer(struct connection *c, const char *stream,
+                                          const char *consumer, const char *reply, char *why);
 #endif
