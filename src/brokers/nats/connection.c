@@ -499,19 +499,32 @@ natsMsg *connection_take(struct connection *c)
     return m;
 }
 
+/* A connection that is closed with something unread is reset, and takes what is on its way to the
+ * server with it. So the server is asked for an echo, which comes behind all that it was told. */
+static void say_goodbye(struct connection *c)
+{
+    int64_t until = connection_now() + CONNECTION_FAREWELL_MS, left;
+    char subject[128], why[BROKER_WHY_MAX];
+    bool is_back = false;
+    natsMsg *m;
+
+    snprintf(subject, sizeof(subject), "%s.bye", c->inbox);
+    if (!is_well(c, why) || connection_send(c, subject, NULL, STR(""), why) != BROKER_OK)
+        return;
+    while (!is_back && (left = until - connection_now()) > 0) {
+        if (connection_serve(c, -1, (int)left, why) != BROKER_OK)
+            return;
+        while ((m = connection_take(c))) {
+            is_back |= strcmp(natsMsg_GetSubject(m), subject) == 0;
+            natsMsg_Destroy(m);
+        }
+    }
+}
+
 void connection_close(struct connection *c)
 {
-    int64_t until = connection_now() + CONNECTION_FAREWELL_MS;
-
-    flush(c);
-    while (natsConnection_Buffered(c->nc) > 0) {
-        struct pollfd p = { atomic_load(&c->fd), POLLOUT, 0 };
-        int64_t left = until - connection_now();
-
-        if (left <= 0 || poll(&p, 1, (int)left) <= 0)
-            break;
-        flush(c);
-    }
+    if (c->sub)
+        say_goodbye(c);
     pthread_mutex_lock(&c->lock);
     c->is_closed = true;
     pthread_mutex_unlock(&c->lock);

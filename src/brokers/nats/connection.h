@@ -18,7 +18,7 @@
 /* The server is asked for a sign of life this often, and lost where none came for SILENCE. */
 #define CONNECTION_PING_MS 4000
 #define CONNECTION_SILENCE_MS 10000
-/* Longest wait for what is not written yet when the connection is closed. */
+/* Longest wait for the server to have read everything when a connection that is well is closed. */
 #define CONNECTION_FAREWELL_MS 1000
 
 struct connection;
