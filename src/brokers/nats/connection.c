@@ -175,38 +175,41 @@ struct attempt {
     natsOptions *options;
 };
 
-/* A thread of its own: the handshake of TLS and the name server know no time limit. */
+/* A thread of its own: the handshake of TLS and the name server know no time limit. The library must
+ * not be closed while it is in there, so the last of it is to count itself out. */
 static void *open_thread(void *arg)
 {
     struct attempt *a = arg;
     struct connection *c = a->c;
     natsConnection *nc = NULL;
     natsStatus s = natsConnection_Connect(&nc, a->options);
-    const char *detail = nats_GetLastError(NULL);
+    const char *detail = s == NATS_OK ? "" : nats_GetLastError(NULL);
+    bool is_abandoned;
 
-    pthread_mutex_lock(&c->lock);
-    if (c->opening == OPENING) {
-        c->opening = s == NATS_OK ? OPENED : FAILED;
-        c->opened_nc = nc;
-        nc = NULL;
-        if (s != NATS_OK)
-            connection_why(c->opening_why, "%s",
-                           detail && detail[0] ? detail : natsStatus_GetText(s));
-        pthread_cond_signal(&c->opened);
-    } else {
-        atomic_fetch_sub(&hanging, 1);
-    }
-    pthread_mutex_unlock(&c->lock);
-    natsConnection_Destroy(nc);
     natsOptions_Destroy(a->options);
     mem_free(a);
-    release(c);
+    pthread_mutex_lock(&c->lock);
+    is_abandoned = c->opening == ABANDONED;
+    if (!is_abandoned) {
+        c->opening = s == NATS_OK ? OPENED : FAILED;
+        c->opened_nc = nc;
+        connection_why(c->opening_why, "%s", detail && detail[0] ? detail : natsStatus_GetText(s));
+        pthread_cond_signal(&c->opened);
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (is_abandoned)
+        natsConnection_Destroy(nc);
     nats_ReleaseThreadMemory();
+    release(c);
+    if (is_abandoned)
+        atomic_fetch_sub(&hanging, 1);
     return NULL;
 }
 
-static void wait_for_thread(struct connection *c, int timeout_ms, char *why)
+static void wait_for_thread(struct connection *c, pthread_t thread, int timeout_ms, char *why)
 {
+    bool is_abandoned;
+
     struct timespec until;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
@@ -229,13 +232,17 @@ static void wait_for_thread(struct connection *c, int timeout_ms, char *why)
         c->opening = ABANDONED;
         atomic_fetch_add(&hanging, 1);
     }
+    is_abandoned = c->opening == ABANDONED;
     pthread_mutex_unlock(&c->lock);
+    if (is_abandoned)
+        pthread_detach(thread);
+    else
+        pthread_join(thread, NULL);
 }
 
-static bool start_thread(struct connection *c, natsOptions *options, char *why)
+static bool start_thread(struct connection *c, natsOptions *options, pthread_t *thread, char *why)
 {
     struct attempt *a;
-    pthread_t thread;
     int code;
 
     if (atomic_load(&hanging) >= HANGING_MAX) {
@@ -245,14 +252,13 @@ static bool start_thread(struct connection *c, natsOptions *options, char *why)
     a = mem_alloc(sizeof(*a));
     *a = (struct attempt){ c, options };
     c->refs++;
-    code = pthread_create(&thread, NULL, open_thread, a);
+    code = pthread_create(thread, NULL, open_thread, a);
     if (code) {
         c->refs--;
         mem_free(a);
         connection_why(why, "no thread: %s", strerror(code));
         return false;
     }
-    pthread_detach(thread);
     return true;
 }
 
@@ -304,6 +310,7 @@ struct connection *connection_open(const struct broker_config *config, unsigned 
     natsOptions *options = settings_options(config, timeout_ms, why);
     struct connection *c;
     const char *unused;
+    pthread_t thread;
     natsStatus s;
 
     if (!options)
@@ -315,12 +322,12 @@ struct connection *connection_open(const struct broker_config *config, unsigned 
             : natsOptions_SetEventLoop(options, c, loop_attach, loop_read, loop_write, loop_detach);
     if (s != NATS_OK)
         connection_why(why, "%s", natsStatus_GetText(s));
-    if (s != NATS_OK || !start_thread(c, options, why)) {
+    if (s != NATS_OK || !start_thread(c, options, &thread, why)) {
         natsOptions_Destroy(options);
         release(c);
         return NULL;
     }
-    wait_for_thread(c, timeout_ms, why);
+    wait_for_thread(c, thread, timeout_ms, why);
     if (!c->nc) {
         release(c);
         return NULL;
