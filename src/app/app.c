@@ -227,6 +227,11 @@ struct app *app_create(const struct app_config *config, struct scheduler *schedu
     timer_init(&a->probe_timer, app_on_probe);
     deadlines_init(a);
     bulk_init(&a->bulk);
+    for (unsigned i = SUBSCRIPTION_NONE + 1; i < SUBSCRIPTION_COUNT; i++) {
+        a->subscriptions[i].config.id = (enum subscription_id)i;
+        a->subscriptions[i].config.name = subscription_name((enum subscription_id)i).p;
+        a->bus.letters_of[i] = &a->subscriptions[i];
+    }
     app_subscribe_contexts(a);
     if (config->audit)
         audit_subscribe(a);
@@ -377,6 +382,11 @@ const struct simulators *app_simulators(const struct app *a)
 struct timers *app_timers(struct app *a)
 {
     return &a->timers;
+}
+
+void app_set_message_reader(struct app *a, const struct message_reader *r)
+{
+    a->reader = r;
 }
 
 struct scheduler *app_scheduler(struct app *a)

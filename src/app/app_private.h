@@ -8,6 +8,7 @@
 #include "orderly/app/dossier.h"
 #include "orderly/app/feed.h"
 #include "orderly/app/idempotency.h"
+#include "orderly/app/message_reader.h"
 #include "orderly/app/order_counts.h"
 #include "orderly/app/relay.h"
 
@@ -95,6 +96,7 @@ struct app {
     struct map bindings; /* payment, reservation, shipment ids decided but not yet durable */
     struct list bindings_left, binding_checks; /* binding.c; oldest first */
     uint64_t n_binding_checks;
+    const struct message_reader *reader; /* NULL: none */
     struct simulators simulators;
     struct event_list decision; /* scratch of one decision; empty between them */
     struct list door;           /* commands that wait to enter (door.c) */
@@ -198,13 +200,25 @@ void order_watch_drain(struct app *app);
 
 /* Receives a message once more, for the letter that it ended as; the letter's rows go into the same
  * append. Ends in the answer, and in dead_letter_command_leave. */
+/* The idempotency key of a message from outside: its id, whoever sends it. */
+void receive_message_key(struct str message_id, struct digest16 *key);
 void receive_again(struct receive_message *m, struct dead_letter_command *letter);
 void bulk_init(struct bulk_run *run);
 void bulk_deinit(struct bulk_run *run);
 /* For receive_again. Returns the event that the message follows from. */
 struct event_id dead_letter_command_append(struct dead_letter_command *dc, struct append *a);
+/* The message is at this position, in the append that is open. */
+void dead_letter_command_received(struct dead_letter_command *dc, struct append *a,
+                                  uint64_t position);
 void dead_letter_command_applied(struct dead_letter_command *dc, enum err status);
 void dead_letter_command_leave(struct dead_letter_command *dc);
+
+/* Whose dead letters these are: the stream's end and the count hold whether or not it is subscribed in
+ * this process. */
+static inline struct subscription *app_letters_of(struct app *app, enum subscription_id id)
+{
+    return &app->subscriptions[id];
+}
 
 /* ---- messages from outside (receive_message.c, hear_message.c) ----------------------------------- */
 

@@ -134,7 +134,11 @@ void letter_put_counts(struct append *a, const struct subscription *s);
 void letter_put(struct append *a, const struct dead_letter *letter);
 /* An event of the subscription's own stream, at s->sequence. */
 void letter_append_event(struct append *a, const struct subscription *s, struct event *e);
-/* The dead letter of the lane's head, with all its rows; s->sequence and n_letters are set. */
+/* A new dead letter, with all its rows and its event; of: the message, for the order's id. s->sequence
+ * and n_letters are set. */
+void letter_append_new(struct append *a, const struct subscription *s,
+                       const struct dead_letter *letter, const struct payload *of);
+/* The dead letter of the lane's head; likewise. */
 void letter_append(struct append *a, const struct deferral *d);
 void lane_put_row(struct append *a, const struct deferred_lane *lane);
 void deferral_put_row(struct append *a, const struct deferral *d);

@@ -1,6 +1,4 @@
 #include "app_private.h"
-#include "orderly/base/buf.h"
-#include "orderly/base/bytes.h"
 
 #define RETRY_AFTER_S 1
 
@@ -41,20 +39,8 @@ static struct str key_str(const struct command *c)
 /* Rows of the stored answer, in the append that is open. */
 static void command_put_key(struct command *c)
 {
-    struct stored_answer s = {
-        .request = c->request,
-        .expires_ms = scheduler_wall_ms(c->app->scheduler) + IDEMPOTENCY_KEEP_MS,
-        .answer = c->answer,
-    };
-    struct buf row = { 0 };
-    char expiry[8 + 16];
-
-    stored_answer_encode(&s, &row);
-    bytes_put_u64(expiry, (uint64_t)s.expires_ms);
-    memcpy(expiry + 8, c->key.b, 16);
-    append_put(&c->append, DB_IDEMPOTENCY, key_str(c), buf_str(&row));
-    append_put(&c->append, DB_IDEMPOTENCY_EXPIRY, (struct str){ expiry, sizeof(expiry) }, STR_NONE);
-    buf_deinit(&row);
+    stored_answer_put(&c->append, &c->key, &c->request, &c->answer,
+                      scheduler_wall_ms(c->app->scheduler));
 }
 
 /* A key that was counted and is not going to be stored. */

@@ -38,8 +38,13 @@ static void letter_hold_start(struct dead_letter_command *dc, turn_cb granted)
 void dead_letter_command_leave(struct dead_letter_command *dc)
 {
     struct letter_hold *hold = dc->hold;
+    struct idempotency *keys = &dc->receive.command.app->idempotency;
     bool is_last = list_is_empty(&hold->turn.waiting);
 
+    if (dc->is_key_held)
+        map_remove(&keys->in_flight, &dc->message_key_node);
+    keys->len -= dc->is_key_counted;
+    dc->is_key_held = dc->is_key_counted = false;
     /* Who gets it next may leave it inside this call, and take the hold along. */
     turn_give(&hold->turn, &dc->hold_wait);
     if (!is_last)
@@ -90,8 +95,26 @@ struct event_id dead_letter_command_append(struct dead_letter_command *dc, struc
     return dc->redrive->event.id;
 }
 
+void dead_letter_command_received(struct dead_letter_command *dc, struct append *a,
+                                  uint64_t position)
+{
+    struct receive_message *m = &dc->receive;
+    struct app *app = m->command.app;
+    struct answer answer;
+
+    if (!dc->is_key_held)
+        return;
+    app->reader->receipt(app->reader, m->command.arena, m->message_id, position, &answer);
+    stored_answer_put(a, &dc->message_key, &m->content, &answer,
+                      scheduler_wall_ms(app->scheduler));
+}
+
 void dead_letter_command_applied(struct dead_letter_command *dc, enum err status)
 {
+    if (status == ERR_OK && dc->is_key_held) {
+        idempotency_add(&dc->receive.command.app->idempotency, &dc->message_key);
+        dc->is_key_counted = false; /* the set counts it from here on */
+    }
     if (status == ERR_OK)
         letter_tell(dc);
     redrive_end(dc->redrive, status);
@@ -120,7 +143,14 @@ static void letter_redrive(struct dead_letter_command *dc, enum redrive_kind kin
     e->p.message_row = dc->given_row;
     command_event(c, e);
     err = redrive_check(dc->redrive);
-    if (err == ERR_OK && kind == REDRIVE_ANEW) {
+    if (err == ERR_NOT_FOUND) {
+        r = (struct reply){ .code = REPLY_ILLEGAL_STATE,
+                            .status = dead_letter_state_name(dc->item.letter.state),
+                            .detail = STR("Its subscription is no part of this process.") };
+        letter_reply(dc, &r);
+        return;
+    }
+    if (err == ERR_OK && kind == REDRIVE_ANEW && !dc->is_here) {
         receive_again(&dc->receive, dc);
         return;
     }
@@ -198,6 +228,143 @@ static bool letter_take_payload(struct dead_letter_command *dc)
     return true;
 }
 
+/* ---- a message that was refused ---------------------------------------------------------------- */
+
+static void letter_id_is_taken(struct dead_letter_command *dc)
+{
+    struct reply r = { .code = REPLY_IDEMPOTENCY_MISMATCH,
+                       .detail =
+                           STR("The message's id was used for another message. Retry it with a "
+                               "payload, which is received under the dead letter's id, or "
+                               "discard it.") };
+
+    letter_reply(dc, &r);
+}
+
+/* Held until the command ends, so that the same message can't come in by another road meanwhile. */
+static void letter_take_key(struct dead_letter_command *dc)
+{
+    struct idempotency *keys = &dc->receive.command.app->idempotency;
+    struct str key = { (const char *)dc->message_key.b, sizeof(dc->message_key.b) };
+
+    if (map_find(&keys->in_flight, key) || keys->len >= keys->len_max) {
+        letter_refuse(dc, ERR_BUSY);
+        return;
+    }
+    keys->len++;
+    dc->is_key_held = dc->is_key_counted = true;
+    map_insert(&keys->in_flight, &dc->message_key_node, key);
+    letter_redrive(dc, REDRIVE_ANEW);
+}
+
+static void letter_read_key(struct store_read *read, const struct store_view *v)
+{
+    struct dead_letter_command *dc = container_of(read, struct dead_letter_command, read);
+    struct str key = { (const char *)dc->message_key.b, sizeof(dc->message_key.b) };
+
+    dc->read_err = store_get(v, DB_IDEMPOTENCY, key, dc->receive.command.arena, &dc->stored_row);
+}
+
+static void letter_on_key_read(struct store_read *read)
+{
+    struct dead_letter_command *dc = container_of(read, struct dead_letter_command, read);
+    struct command *c = &dc->receive.command;
+    struct stored_answer s;
+    enum err err = dc->read_err;
+
+    if (err == ERR_OK)
+        err = stored_answer_decode(dc->stored_row, &s);
+    if (err == ERR_NOT_FOUND ||
+        (err == ERR_OK && s.expires_ms <= scheduler_wall_ms(c->app->scheduler))) {
+        letter_take_key(dc);
+    } else if (err != ERR_OK) {
+        letter_refuse(dc, err);
+    } else if (memcmp(&s.request, &dc->receive.content, sizeof(s.request)) != 0) {
+        letter_id_is_taken(dc);
+    } else {
+        dc->is_here = true; /* then only the letter is left to be closed */
+        letter_redrive(dc, REDRIVE_ANEW);
+    }
+}
+
+/* Its id may have been used since it was refused, or be the very reason. */
+static void letter_check_key(struct dead_letter_command *dc)
+{
+    struct app *app = dc->receive.command.app;
+    enum err err;
+
+    receive_message_key(dc->receive.message_id, &dc->message_key);
+    if (!idempotency_may_hold(&app->idempotency, &dc->message_key)) {
+        letter_take_key(dc);
+        return;
+    }
+    dc->read = (struct store_read){ .run = letter_read_key, .done = letter_on_key_read };
+    err = store_read_start(app->store, &dc->read);
+    if (err != ERR_OK)
+        letter_refuse(dc, err);
+}
+
+/* The payload that was given, under the message's id, or the letter's where that can't be one. False:
+ * replied. */
+static bool letter_take_refused_payload(struct dead_letter_command *dc)
+{
+    struct receive_message *m = &dc->receive;
+    struct arena *a = m->command.arena;
+    struct reply r = { .code = REPLY_VALIDATION };
+    struct event given = { .type = EVENT_NONE };
+    struct buf row = { 0 };
+    char text[UUID_TEXT_LEN];
+
+    if (!m->command.app->reader->topic(m->command.app->reader, dc->message, &m->type))
+        return letter_fault(dc, "/payload",
+                            "can't be given: nobody knows the message's topic; post the message to "
+                            "/messages/{topic}, and discard this letter");
+    m->payload = (struct payload){ 0 };
+    if (!dc->read_payload(dc, &r)) {
+        letter_reply(dc, &r);
+        return false;
+    }
+    m->message_id = dc->message->message_id;
+    if (m->message_id.n == 0 ||
+        str_eq(dc->item.letter.error_code, failure_code_text(FAILURE_CODE_ID_TAKEN))) {
+        uuid_format(dc->id.u, text);
+        m->message_id = arena_str(a, (struct str){ text, sizeof(text) });
+    }
+    digest16_of(&m->content, (struct str[]){ event_infos[m->type].topic, m->raw_payload }, 2);
+    given.type = m->type;
+    given.p = m->payload;
+    given.message_id = m->message_id;
+    given.raw_payload = m->raw_payload;
+    event_encode(&given, &row);
+    dc->given_row = arena_str(a, buf_str(&row));
+    buf_deinit(&row);
+    return true;
+}
+
+static void letter_retry_refused(struct dead_letter_command *dc)
+{
+    struct receive_message *m = &dc->receive;
+    const struct message_reader *reader = m->command.app->reader;
+    struct reply r = { .code = REPLY_ILLEGAL_STATE,
+                       .status = dead_letter_state_name(dc->item.letter.state),
+                       .detail = STR("Nothing in this process reads such messages.") };
+
+    if (!reader) {
+        letter_reply(dc, &r);
+        return;
+    }
+    r = (struct reply){ .code = REPLY_VALIDATION };
+    if (dc->has_payload) {
+        if (!letter_take_refused_payload(dc))
+            return;
+    } else if (!reader->read(reader, dc->message, m->command.arena, m, &r)) {
+        letter_reply(dc, &r);
+        return;
+    }
+    m->payload.flow = FLOW_NONE; /* the order's, as ever */
+    letter_check_key(dc);
+}
+
 static void letter_retry(struct dead_letter_command *dc)
 {
     struct receive_message *m = &dc->receive;
@@ -205,6 +372,10 @@ static void letter_retry(struct dead_letter_command *dc)
 
     if (!dc->has_message) {
         letter_refuse(dc, ERR_DAMAGED);
+        return;
+    }
+    if (e->type == EVENT_MESSAGE_REFUSED) {
+        letter_retry_refused(dc);
         return;
     }
     if (dc->has_payload && !letter_take_payload(dc))
@@ -361,6 +532,7 @@ static void letter_run(struct command *c)
     struct dead_letter_command *dc = container_of(c, struct dead_letter_command, receive.command);
 
     dc->given_row = dc->given_before = STR_NONE;
+    dc->is_key_held = dc->is_key_counted = dc->is_here = false;
     dc->message = arena_zalloc(c->arena, sizeof(*dc->message));
     dc->redrive = arena_zalloc(c->arena, sizeof(*dc->redrive));
     letter_hold_start(dc, letter_granted);

@@ -41,6 +41,9 @@ size_t event_encoded_max(const struct event *e)
     n += ROW_TEXT_ROOM(p->subscription.n);
     n += ROW_TEXT_ROOM(p->error_code.n) + ROW_TEXT_ROOM(p->error_detail.n);
     n += ROW_TEXT_ROOM(p->message_row.n);
+    n += ROW_TEXT_ROOM(p->said_topic.n) + ROW_TEXT_ROOM(p->said_id.n);
+    n += ROW_TEXT_ROOM(p->said_type.n) + ROW_TEXT_ROOM(p->said_attributes.n);
+    n += ROW_TEXT_ROOM(p->said_body.n);
     for (unsigned i = 0; i < p->n_lines; i++)
         n += ROW_SKU_ROOM + ROW_TEXT_ROOM(p->lines[i].name.n) +
              ROW_TEXT_ROOM(p->lines[i].description.n) + 24;
@@ -126,6 +129,8 @@ static uint8_t *put_value(uint8_t *at, const struct payload *p, enum field field
         return sku->n ? row_put_sku(at, sku) : at;
     case FIELD_KIND_STR:
     case FIELD_KIND_ROW:
+    case FIELD_KIND_BYTES:
+    case FIELD_KIND_PAIRS:
         return text->n ? row_put_text(at, *text) : at;
     case FIELD_KIND_INT:
     case FIELD_KIND_MONEY:
@@ -315,6 +320,8 @@ static void read_value(struct bytes_reader *r, struct payload *p, enum field fie
         return;
     case FIELD_KIND_STR:
     case FIELD_KIND_ROW:
+    case FIELD_KIND_BYTES:
+    case FIELD_KIND_PAIRS:
         *(struct str *)member = row_read_text(r);
         return;
     case FIELD_KIND_INT:

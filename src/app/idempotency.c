@@ -1,4 +1,5 @@
 #include "orderly/app/idempotency.h"
+#include "orderly/app/app.h"
 #include "orderly/base/buf.h"
 #include "orderly/base/bytes.h"
 #include "orderly/base/mem.h"
@@ -176,4 +177,22 @@ enum err stored_answer_decode(struct str row, struct stored_answer *out)
     out->answer.etag = bytes_read_str(&r);
     out->answer.body = bytes_read_str(&r);
     return r.bad || r.at != r.end || format != STORED_ANSWER_FORMAT ? ERR_DAMAGED : ERR_OK;
+}
+
+void stored_answer_put(struct append *a, const struct digest16 *key, const struct digest16 *request,
+                       const struct answer *answer, int64_t now_ms)
+{
+    struct stored_answer s = { .request = *request,
+                               .expires_ms = now_ms + IDEMPOTENCY_KEEP_MS,
+                               .answer = *answer };
+    struct str k = { (const char *)key->b, sizeof(key->b) };
+    struct buf row = { 0 };
+    char expiry[8 + sizeof(key->b)];
+
+    stored_answer_encode(&s, &row);
+    bytes_put_u64(expiry, (uint64_t)s.expires_ms);
+    memcpy(expiry + 8, key->b, sizeof(key->b));
+    append_put(a, DB_IDEMPOTENCY, k, buf_str(&row));
+    append_put(a, DB_IDEMPOTENCY_EXPIRY, (struct str){ expiry, sizeof(expiry) }, STR_NONE);
+    buf_deinit(&row);
 }

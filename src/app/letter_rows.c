@@ -36,25 +36,38 @@ void letter_append_event(struct append *a, const struct subscription *s, struct 
     append_event(a, e);
 }
 
+void letter_append_new(struct append *a, const struct subscription *s,
+                       const struct dead_letter *letter, const struct payload *of)
+{
+    struct event e = {
+        .type = EVENT_DEAD_LETTERED,
+        .lane = letter->lane,
+        .cause = letter->message_id,
+        .handled_by = letter->subscription,
+        .p = {
+            .order_id = of->order_id,
+            .foreign_order_id = of->foreign_order_id,
+            .error_code = letter->error_code,
+            .error_detail = letter->error_detail,
+            .dead_letter_id = letter->id,
+            .message_position = letter->position,
+            .attempts = letter->attempts,
+        },
+    };
+    char by_lane[32];
+
+    letter_append_event(a, s, &e);
+    letter_put(a, letter);
+    memcpy(by_lane, letter->lane.u.b, 16);
+    memcpy(by_lane + 16, letter->id.u.b, 16);
+    append_put(a, DB_DEAD_LETTERS_BY_LANE, (struct str){ by_lane, sizeof(by_lane) }, STR_NONE);
+    letter_put_counts(a, s);
+}
+
 void letter_append(struct append *a, const struct deferral *d)
 {
     const struct subscription *s = d->lane->subscription;
     const struct event *failed = &lane_head(d->lane)->message->event;
-    struct event e = {
-        .type = EVENT_DEAD_LETTERED,
-        .lane = failed->lane,
-        .cause = failed->id,
-        .handled_by = s->config.id,
-        .p = {
-            .order_id = failed->p.order_id,
-            .foreign_order_id = failed->p.foreign_order_id,
-            .error_code = d->error_code,
-            .error_detail = d->error_detail,
-            .dead_letter_id = d->dead_letter_id,
-            .message_position = d->head_position,
-            .attempts = d->attempts,
-        },
-    };
     struct dead_letter letter = {
         .id = d->dead_letter_id,
         .subscription = s->config.id,
@@ -71,14 +84,8 @@ void letter_append(struct append *a, const struct deferral *d)
         .error_code = d->error_code,
         .error_detail = d->error_detail,
     };
-    char by_lane[32];
 
-    letter_append_event(a, s, &e);
-    letter_put(a, &letter);
-    memcpy(by_lane, letter.lane.u.b, 16);
-    memcpy(by_lane + 16, letter.id.u.b, 16);
-    append_put(a, DB_DEAD_LETTERS_BY_LANE, (struct str){ by_lane, sizeof(by_lane) }, STR_NONE);
-    letter_put_counts(a, s);
+    letter_append_new(a, s, &letter, &failed->p);
 }
 
 /* ---- deferred lanes -------------------------------------------------------------------------- */

@@ -163,6 +163,8 @@ static void receive_append(struct receive_message *m)
     e->verdict = m->verdict;
     command_event(c, e);
     append_event(&c->append, e);
+    if (m->letter)
+        dead_letter_command_received(m->letter, &c->append, e->position);
     if (m->verdict == VERDICT_FINE && receive_id(m).n)
         m->binding = binding_bind(app, &c->append, m->part->type, receive_id(m), m->lane);
     part_state_copy(&m->next, m->part);
@@ -344,14 +346,17 @@ static void receive_run(struct command *c)
     door_enter(c, receive_enter);
 }
 
+void receive_message_key(struct str message_id, struct digest16 *key)
+{
+    digest16_of(key, (struct str[]){ STR("message"), message_id }, 2);
+}
+
 void receive_message_start(struct receive_message *m)
 {
     struct command *c = &m->command;
-    struct str parts[] = { STR("message"), m->message_id };
 
     m->letter = NULL;
-    /* The message id is the idempotency key, whoever sends it. */
-    digest16_of(&c->key, parts, ARRAY_LEN(parts));
+    receive_message_key(m->message_id, &c->key);
     c->request = m->content;
     c->has_key = true;
     command_start(c, receive_run);

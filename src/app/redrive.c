@@ -3,7 +3,9 @@
 
 static struct subscription *redrive_subscription(const struct redrive *r)
 {
-    return r->bus->subscriptions[r->letter.subscription];
+    struct subscription *s = r->bus->subscriptions[r->letter.subscription];
+
+    return s ? s : r->bus->letters_of[r->letter.subscription];
 }
 
 /* The lane that waits behind the letter. */
@@ -38,6 +40,11 @@ enum err redrive_check(const struct redrive *r)
     REQUIRE(dead_letter_is_open(&r->letter));
     if (!s)
         return ERR_DAMAGED;
+    if (!r->bus->subscriptions[r->letter.subscription]) /* it has no lanes here */
+        return r->letter.state == DEAD_LETTER_OPEN &&
+                       (r->kind == REDRIVE_ANEW || r->kind == REDRIVE_SKIP)
+                   ? ERR_OK
+                   : ERR_NOT_FOUND;
     if (redrive_is_early(r))
         return ERR_BUSY;
     if (r->letter.state == DEAD_LETTER_PARKED)

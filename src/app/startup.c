@@ -466,15 +466,13 @@ static void startup_hand_over(struct startup *s)
         for (unsigned st = 0; st < ORDER_STATUS_COUNT; st++)
             app->metrics.orders[f][st] = s->counts.orders[f][st];
     for (unsigned i = SUBSCRIPTION_NONE + 1; i < SUBSCRIPTION_COUNT; i++) {
-        struct subscription *sub = app->bus.subscriptions[i];
+        struct subscription *sub = app_letters_of(app, (enum subscription_id)i);
 
-        if (!sub)
-            continue;
         sub->sequence = s->sequences[i];
         sub->n_letters = s->letters[i];
         app->bus.n_dead_letters_open += s->letters[i];
         app->metrics.dead_letters_open[i] = s->letters[i];
-        if (s->last_position > 0)
+        if (s->last_position > 0 && app->bus.subscriptions[i])
             bus_recover_subscription(sub, s->cursors[i], s->lanes[i], s->n_lanes[i]);
     }
     if (s->next_deadline_ms != INT64_MAX)

@@ -105,7 +105,8 @@ static const char *tally_letter(struct tally *t, const struct event *e)
     if (s == SUBSCRIPTION_COUNT)
         return "lies in the stream of no subscription";
     sequence = &t->sequences[s];
-    t->letters_open[s] += e->type == EVENT_DEAD_LETTERED ? 1 : -1;
+    if (e->type != EVENT_MESSAGE_REFUSED) /* its letter follows */
+        t->letters_open[s] += e->type == EVENT_DEAD_LETTERED ? 1 : -1;
     if (e->sequence == *sequence + 1) {
         *sequence = e->sequence;
         return NULL;

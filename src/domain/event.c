@@ -92,6 +92,9 @@ const struct field_info field_infos[FIELD_COUNT] = {
     A(DEAD_LETTER_ID), A(SUBSCRIPTION), M(ORDER_ID), A(MESSAGE_POSITION), M(MESSAGE_ROW)
 #define FIELDS_DEAD_LETTER_DISCARDED                                                               \
     A(DEAD_LETTER_ID), A(SUBSCRIPTION), M(ORDER_ID), A(MESSAGE_POSITION), A(REASON)
+#define FIELDS_MESSAGE_REFUSED                                                                     \
+    A(SUBSCRIPTION), A(ERROR_CODE), A(ERROR_DETAIL), M(SAID_TOPIC), M(SAID_ID), M(SAID_TYPE),      \
+        M(SAID_ATTRIBUTES), M(SAID_BODY)
 
 const struct event_info event_infos[EVENT_TYPE_COUNT] = {
 #define X(name, type_, topic_, aggregate_, version_)                                               \

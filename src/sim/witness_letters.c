@@ -117,6 +117,13 @@ static const struct store_row *write_find(const struct store_write *write, enum 
     return NULL;
 }
 
+/* Of a message that could not be received: it follows at once, in a lane of its own. */
+static bool letter_is_of_refused(const struct event *e, const struct seen *m)
+{
+    return m->type == EVENT_MESSAGE_REFUSED && e->position == m->position + 1 &&
+           e->p.attempts == 1 && uuid_eq(e->lane.u, e->p.dead_letter_id.u);
+}
+
 /* Whether this is what the failure had to become; parks: out. */
 static bool letter_is_due(struct witness *w, const struct event *e, const struct seen *m,
                           const struct letter *alone, bool *parks)
@@ -126,6 +133,8 @@ static bool letter_is_due(struct witness *w, const struct event *e, const struct
     bool is_permanent;
     unsigned attempt;
 
+    if (m->type == EVENT_MESSAGE_REFUSED)
+        return letter_is_of_refused(e, m);
     if (alone && alone->has_failed) {
         is_permanent = alone->is_permanent;
         attempt = alone->attempt;
@@ -211,6 +220,8 @@ static void letter_opened(struct witness *w, const struct store_write *write, co
     letter_rows_judge(w, write, e, l);
     w->letters_open[sub]++;
     q = &s->lane->queues[sub];
+    if (m->type == EVENT_MESSAGE_REFUSED)
+        return; /* it was in nobody's hands */
     if (alone && alone->has_failed) {
         letter_end_alone(alone);
     } else if (parks) {
@@ -263,7 +274,7 @@ void letters_event(struct witness *w, const struct store_write *write, const str
             w->letter_events[i]++;
     if (e->type == EVENT_DEAD_LETTERED)
         letter_opened(w, write, e, s);
-    else
+    else if (e->type != EVENT_MESSAGE_REFUSED)
         letter_closed(w, write, e, s);
 }
 

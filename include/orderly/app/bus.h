@@ -160,6 +160,9 @@ struct bus {
     struct metrics *metrics;
     struct map_key map_key;
     struct subscription *subscriptions[SUBSCRIPTION_COUNT];
+    /* Whose dead letters there may be, subscribed or not: config.id and name, sequence, n_letters.
+     * NULL: only those that are subscribed. Set by the app. */
+    struct subscription *letters_of[SUBSCRIPTION_COUNT];
     uint64_t published_position;
     bool is_draining;    /* hands over no new messages; whoever sets it wakes the scheduler */
     struct bus_tap *tap; /* borrowed; NULL: nobody watches */

@@ -14,6 +14,7 @@
 #include "orderly/app/carts.h"
 #include "orderly/app/catalogue.h"
 #include "orderly/app/event_log.h"
+#include "orderly/app/failure.h"
 #include "orderly/app/order_read.h"
 #include "orderly/app/redrive.h"
 #include "orderly/app/reply.h"
@@ -213,6 +214,20 @@ struct receive_message {
     bool has_turn;
     struct dead_letter_command *letter; /* received anew for this one; NULL: it is a new message */
 };
+/* A message from outside that can't be received, with its bytes: an open dead letter of the road that
+ * it came by, and the answer is ACCEPTED when that is durable (refuse_message.c). The same again, all
+ * of it, is the same letter. */
+struct refuse_message {
+    struct command command; /* has_key is not used */
+    enum subscription_id subscription;
+    struct str topic, message_id, content_type, body; /* as the road said them */
+    struct str attributes;                            /* pairs.h */
+    enum failure_code code;                           /* permanent */
+    struct str detail;                                /* UTF-8, at most BUS_ERROR_DETAIL_MAX */
+    /* App only. */
+    struct dead_letter letter;
+    uint64_t first_sequence;
+};
 /* POST /dead-letters/{id}/retry and …/discard; what they do to the lanes is in redrive.h. */
 struct dead_letter_command {
     struct receive_message receive; /* its command; the rest where the message is received anew */
@@ -234,6 +249,12 @@ struct dead_letter_command {
     bool has_message;
     struct str given_row;    /* the message with the other payload, encoded */
     struct str given_before; /* the payload that an earlier retry gave, as text */
+    /* A message that was refused and is received now: its id is kept as any other's. */
+    struct digest16 message_key;
+    struct map_node message_key_node;
+    struct str stored_row;
+    bool is_key_held, is_key_counted;
+    bool is_here; /* it came in by another road meanwhile */
     struct redrive *redrive;
 };
 /* POST /dead-letters/retry (bulk_retry.c). */
@@ -268,6 +289,7 @@ void shipment_command_start(struct shipment_command *c);
 void add_product_start(struct add_product *c);
 void change_product_start(struct change_product *c);
 void receive_message_start(struct receive_message *c);
+void refuse_message_start(struct refuse_message *m);
 /* The lane of the order that it is about. Pure. */
 struct lane_id receive_message_lane(const struct receive_message *m);
 void dead_letter_command_start(struct dead_letter_command *c);

@@ -23,7 +23,13 @@
     X(NOT_CONFIRMED, "not_confirmed", PERMANENT)                                                   \
     X(ILLEGAL_STATE, "illegal_state", PERMANENT)                                                   \
     X(TOO_MANY, "too_many", PERMANENT)                                                             \
-    X(REFUSED_BY_BROKER, "refused_by_broker", PERMANENT)
+    X(REFUSED_BY_BROKER, "refused_by_broker", PERMANENT)                                           \
+    X(MALFORMED, "malformed_json", PERMANENT) /* these six: of messages that can't be received */  \
+    X(UNSUPPORTED, "unsupported_media_type", PERMANENT)                                            \
+    X(UNKNOWN_TOPIC, "unknown_topic", PERMANENT)                                                   \
+    X(VALIDATION, "validation", PERMANENT)                                                         \
+    X(TOO_LARGE, "too_large", PERMANENT)                                                           \
+    X(ID_TAKEN, "idempotency_mismatch", PERMANENT)
 
 enum failure_code {
 #define X(name, text, treatment) FAILURE_CODE_##name,

@@ -38,6 +38,10 @@ struct stored_answer {
     int64_t expires_ms; /* wall clock */
     struct answer answer;
 };
+struct append;
+/* The rows of an answer that is kept for IDEMPOTENCY_KEEP_MS from now on. */
+void stored_answer_put(struct append *a, const struct digest16 *key, const struct digest16 *request,
+                       const struct answer *answer, int64_t now_ms);
 struct buf;
 void stored_answer_encode(const struct stored_answer *s, struct buf *out);
 /* Views into the row. */

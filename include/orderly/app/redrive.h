@@ -40,7 +40,8 @@ struct redrive {
 };
 
 /* ERR_OK. ERR_BUSY: no room for another deferred lane, or the loop has not heard yet that the letter
- * is durable. ERR_DAMAGED: letter and lanes disagree. */
+ * is durable. ERR_NOT_FOUND: its subscription is none of this process, and it takes lanes to do that.
+ * ERR_DAMAGED: letter and lanes disagree. */
 MUST_CHECK enum err redrive_check(const struct redrive *r);
 void redrive_append(struct redrive *r, struct append *a);
 /* The append came back; last, once. */

@@ -75,7 +75,8 @@ struct str aggregate_name(enum aggregate a);
     X(STOCK_ADJUSTED, "StockAdjusted", "stock.adjusted", PRODUCT, 1)                               \
     X(DEAD_LETTERED, "DeadLettered", "", SUBSCRIPTION, 1)                                          \
     X(DEAD_LETTER_RETRIED, "DeadLetterRetried", "", SUBSCRIPTION, 1)                               \
-    X(DEAD_LETTER_DISCARDED, "DeadLetterDiscarded", "", SUBSCRIPTION, 1)
+    X(DEAD_LETTER_DISCARDED, "DeadLetterDiscarded", "", SUBSCRIPTION, 1)                           \
+    X(MESSAGE_REFUSED, "MessageRefused", "", SUBSCRIPTION, 1)
 
 enum event_type {
     EVENT_NONE,
@@ -151,6 +152,9 @@ struct payload {
     uint64_t message_position;
     int64_t attempts;
     struct str message_row; /* a message with another payload, encoded like an event */
+    /* a message from outside that can't be received, as it came: any bytes */
+    struct str said_topic, said_id, said_type, said_body;
+    struct str said_attributes; /* pairs.h */
 };
 
 /* X(number, JSON name, kind, member): kinds say how a member is stored and printed. */
@@ -191,7 +195,12 @@ struct payload {
     X(DEAD_LETTER_ID, "deadLetterId", UUID, dead_letter_id)                                        \
     X(MESSAGE_POSITION, "messagePosition", INT, message_position)                                  \
     X(ATTEMPTS, "attempts", INT, attempts)                                                         \
-    X(MESSAGE_ROW, "payload", ROW, message_row)
+    X(MESSAGE_ROW, "payload", ROW, message_row)                                                    \
+    X(SAID_TOPIC, "topic", BYTES, said_topic)                                                      \
+    X(SAID_ID, "messageId", BYTES, said_id)                                                        \
+    X(SAID_TYPE, "contentType", BYTES, said_type)                                                  \
+    X(SAID_ATTRIBUTES, "attributes", PAIRS, said_attributes)                                       \
+    X(SAID_BODY, "body", BYTES, said_body)
 
 enum field {
     FIELD_NONE,
@@ -221,6 +230,10 @@ enum field_kind {
     FIELD_KIND_REFUND,
     FIELD_KIND_RELEASE,
     FIELD_KIND_ROW, /* struct str: an event, encoded; its payload is what is printed */
+    /* struct str of any bytes: printed as text where they are UTF-8, else as base64 under the name
+     * with Base64 behind it */
+    FIELD_KIND_BYTES,
+    FIELD_KIND_PAIRS, /* struct str: names with values (pairs.h) */
 };
 
 struct field_info {

@@ -17,6 +17,9 @@ struct api *api_create(const struct api_config *config)
         a->config.cloud.source = STR(CLOUD_SOURCE_DEFAULT);
     REQUIRE(cloud_source_is_valid(a->config.cloud.source));
     REQUIRE(cloud_type_prefix_is_valid(a->config.cloud.type_prefix));
+    inbound_reader_init(&a->reader);
+    a->reader.cloud = a->config.cloud;
+    app_set_message_reader(config->app, config->reader ? config->reader : &a->reader.base);
     route_table_init(&a->table);
     refusals_init(&a->refusals, app_timers(config->app));
     streams_init(a);
@@ -25,6 +28,7 @@ struct api *api_create(const struct api_config *config)
 
 void api_destroy(struct api *a)
 {
+    app_set_message_reader(a->config.app, NULL);
     refusals_deinit(&a->refusals);
     json_out_deinit(&a->out);
     mem_free(a->token_path);

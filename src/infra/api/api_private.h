@@ -5,6 +5,7 @@
 #include "call.h"
 #include "orderly/app/metrics.h"
 #include "orderly/infra/api/api.h"
+#include "orderly/infra/inbound/reader.h"
 #include "refusals.h"
 #include "routes.h"
 
@@ -54,6 +55,7 @@ struct api_counters {
 
 struct api {
     struct api_config config;
+    struct inbound_reader reader; /* where the configuration has none */
     struct route_table table;
     struct access access;
     char *token_path;

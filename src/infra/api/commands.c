@@ -2,6 +2,7 @@
 #include "fields.h"
 #include "orderly/app/event_codec.h"
 #include "orderly/infra/inbound/media.h"
+#include "orderly/infra/inbound/reader.h"
 #include "render.h"
 #include "simulator_json.h"
 #include <stdio.h>
@@ -148,12 +149,7 @@ static void render_success(struct command_call *cc, const struct reply *r, struc
     } else if (r->shipment) {
         render_shipment(o, &r->shipment_id, r->shipment);
     } else if (r->message_id.n) {
-        json_open(o, '{');
-        JSON_KEY(o, "messageId");
-        json_str(o, r->message_id);
-        JSON_KEY(o, "position");
-        json_u64(o, r->position);
-        json_close(o, '}');
+        json_raw_str(o, inbound_receipt(a, r->message_id, r->position).body);
     } else if (r->dead_letter) {
         render_letter(o, r->dead_letter);
     } else if (r->bulk) {

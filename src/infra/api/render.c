@@ -233,6 +233,7 @@ void render_dead_letter(struct json_out *o, const struct dead_letter_item *item,
                         const struct event *message)
 {
     const struct dead_letter *d = &item->letter;
+    bool is_refused = message && message->type == EVENT_MESSAGE_REFUSED;
 
     json_open(o, '{');
     JSON_KEY(o, "deadLetterId");
@@ -251,7 +252,10 @@ void render_dead_letter(struct json_out *o, const struct dead_letter_item *item,
     else
         json_uuid(o, d->message_id.u);
     JSON_KEY(o, "topic");
-    json_plain(o, event_infos[d->type].topic);
+    if (is_refused) /* as it was sent, where that is a text */
+        json_str_or_null(o, str_is_utf8(message->p.said_topic) ? message->p.said_topic : STR_NONE);
+    else
+        json_plain(o, event_infos[d->type].topic);
     JSON_KEY(o, "position");
     json_u64(o, d->position);
     JSON_KEY(o, "attempts");

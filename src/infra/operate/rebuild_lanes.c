@@ -101,7 +101,7 @@ static void play_row(struct lane_writer *w)
         rebuilder_fault(rb, DB_EVENTS, key, why);
     if (e.type == EVENT_ORDER_SHIPPED)
         w->shipped_position = position;
-    if (e.stream.type == AGGREGATE_SUBSCRIPTION)
+    if (e.stream.type == AGGREGATE_SUBSCRIPTION && e.type != EVENT_MESSAGE_REFUSED)
         rebuild_letter(rb, &e);
     w->n_rows++;
 }

@@ -190,7 +190,7 @@ static void play_event(struct lane_pass *p, uint64_t position)
     why = replay_event(&p->replay, &e);
     if (why)
         verifier_fault(vr, DB_EVENTS, key, "%s", why);
-    if (e.stream.type == AGGREGATE_SUBSCRIPTION)
+    if (e.stream.type == AGGREGATE_SUBSCRIPTION && e.type != EVENT_MESSAGE_REFUSED)
         check_letter(p, &e);
 }
 

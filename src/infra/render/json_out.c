@@ -168,3 +168,22 @@ void json_time(struct json_out *o, int64_t ms)
     p[TIMETEXT_LEN + 1] = '"';
     o->buf.n += TIMETEXT_LEN + 2;
 }
+
+void json_base64(struct json_out *o, struct str bytes)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    json_raw(o, "\"", 1);
+    for (size_t i = 0; i < bytes.n; i += 3) {
+        size_t n = bytes.n - i < 3 ? bytes.n - i : 3;
+        uint32_t v = 0;
+        char four[4];
+
+        for (size_t k = 0; k < 3; k++)
+            v = v << 8 | (k < n ? (uint8_t)bytes.p[i + k] : 0u);
+        for (size_t k = 0; k < 4; k++)
+            four[k] = k <= n ? digits[v >> (18 - 6 * k) & 63] : '=';
+        json_raw(o, four, sizeof(four));
+    }
+    json_raw(o, "\"", 1);
+}

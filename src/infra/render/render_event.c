@@ -3,6 +3,8 @@
 #include "orderly/infra/render/render_event.h"
 #include "orderly/app/event_codec.h"
 #include "orderly/app/lanes.h"
+#include "orderly/domain/pairs.h"
+#include <stdio.h>
 
 void render_address(struct json_out *o, const struct address *a)
 {
@@ -148,6 +150,8 @@ static bool field_is_empty(const struct payload *p, const struct field_info *inf
         return bytes_are_zero(member, sizeof(struct uuid));
     case FIELD_KIND_STR:
     case FIELD_KIND_ROW:
+    case FIELD_KIND_BYTES:
+    case FIELD_KIND_PAIRS:
         return ((const struct str *)(const void *)member)->n == 0;
     case FIELD_KIND_INT:
     case FIELD_KIND_MONEY:
@@ -186,6 +190,32 @@ static void render_row(struct json_out *o, struct str row)
     else
         JSON_LITERAL(o, "null");
     arena_deinit(&arena);
+}
+
+static void render_bytes(struct json_out *o, struct str bytes)
+{
+    if (str_is_utf8(bytes))
+        json_str(o, bytes);
+    else
+        json_base64(o, bytes);
+}
+
+/* A list, as a name may be there twice, and may be any bytes too. */
+static void render_pairs(struct json_out *o, struct str packed)
+{
+    struct str name, value;
+
+    json_open(o, '[');
+    while (pairs_take(&packed, &name, &value)) {
+        json_item(o);
+        json_open(o, '{');
+        json_key(o, str_is_utf8(name) ? STR("name") : STR("nameBase64"));
+        render_bytes(o, name);
+        json_key(o, str_is_utf8(value) ? STR("value") : STR("valueBase64"));
+        render_bytes(o, value);
+        json_close(o, '}');
+    }
+    json_close(o, ']');
 }
 
 static void render_field(struct json_out *o, const struct payload *p, const struct field_info *info)
@@ -260,6 +290,12 @@ static void render_field(struct json_out *o, const struct payload *p, const stru
     case FIELD_KIND_ROW:
         render_row(o, *(const struct str *)member);
         return;
+    case FIELD_KIND_BYTES:
+        render_bytes(o, *(const struct str *)member);
+        return;
+    case FIELD_KIND_PAIRS:
+        render_pairs(o, *(const struct str *)member);
+        return;
     }
     UNREACHABLE("field kind");
 }
@@ -301,9 +337,18 @@ static bool object_has(struct str object, struct str name)
 static void render_member(struct json_out *o, const struct payload *p,
                           const struct field_info *info, const char *name, struct str said)
 {
+    const struct str *bytes = (const void *)((const char *)p + info->offset);
+    char text[64];
+
     if (object_has(said, str_of(name)))
         return;
-    json_key(o, str_of(name));
+    if (info->kind == FIELD_KIND_BYTES && !str_is_utf8(*bytes)) {
+        int n = snprintf(text, sizeof(text), "%sBase64", name);
+
+        json_key(o, (struct str){ text, (size_t)n });
+    } else {
+        json_key(o, str_of(name));
+    }
     render_field(o, p, info);
 }
 

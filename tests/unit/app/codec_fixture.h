@@ -53,7 +53,11 @@ FIXTURE struct payload *fill_field(struct payload *p, enum field field)
         break;
     case FIELD_KIND_STR:
     case FIELD_KIND_ROW:
+    case FIELD_KIND_BYTES:
         *(struct str *)member = STR("some text");
+        break;
+    case FIELD_KIND_PAIRS:
+        *(struct str *)member = STR("\0\0\0\1n\0\0\0\2\xff\xfe");
         break;
     case FIELD_KIND_INT:
     case FIELD_KIND_MONEY:
@@ -147,6 +151,8 @@ FIXTURE bool same_field(const struct payload *a, const struct payload *b, enum f
         return sku_eq(&a->sku, &b->sku);
     case FIELD_KIND_STR:
     case FIELD_KIND_ROW:
+    case FIELD_KIND_BYTES:
+    case FIELD_KIND_PAIRS:
         return str_eq(*(const struct str *)ma, *(const struct str *)mb);
     case FIELD_KIND_INT:
     case FIELD_KIND_MONEY:

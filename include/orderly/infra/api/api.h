@@ -11,6 +11,7 @@
 #ifndef ORDERLY_INFRA_API_API_H
 #define ORDERLY_INFRA_API_API_H
 #include "orderly/app/app.h"
+#include "orderly/app/message_reader.h"
 #include "orderly/infra/http/http.h"
 #include "orderly/infra/render/cloud_event.h"
 
@@ -27,6 +28,9 @@ struct api_config {
     const struct str *origins; /* borrowed */
     unsigned n_origins;
     struct cloud_config cloud; /* borrowed; of messages as CloudEvents; source empty: the default */
+    /* Borrowed; reads refused messages anew when they are retried. NULL: as JSON and CloudEvents, on
+     * the topics that POST /messages takes. */
+    const struct message_reader *reader;
     /* Kept by the loop; may be NULL. Its maximum is reset when /metrics is read. */
     struct histogram *loop_lag;
 };

@@ -77,7 +77,8 @@ static inline void json_key_ready(struct json_out *o, const char *text, size_t n
 #define JSON_LITERAL(o, literal) json_raw((o), "" literal, sizeof(literal) - 1)
 
 void json_key(struct json_out *o, struct str name);
-void json_str(struct json_out *o, struct str s); /* well-formed UTF-8; "" if empty */
+void json_str(struct json_out *o, struct str s);        /* well-formed UTF-8; "" if empty */
+void json_base64(struct json_out *o, struct str bytes); /* RFC 4648 §4, padded */
 static inline void json_str_or_null(struct json_out *o, struct str s)
 {
     if (s.n)

@@ -78,7 +78,7 @@ static void what_is_printed_is_read(void **state)
             n++;
         }
     }
-    assert_int_equal(n, EVENT_TYPE_COUNT - 1 - 3);
+    assert_int_equal(n, EVENT_TYPE_COUNT - 1 - 4);
 }
 
 static void empty_field(struct payload *p, const struct event_field *f)

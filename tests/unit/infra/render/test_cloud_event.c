@@ -123,7 +123,7 @@ static void cloud_event__of_every_message_is_as_it_was(void **state)
         line[strcspn(line, "\n")] = 0;
         assert_string_equal(text.p, line);
     }
-    assert_int_equal(n, EVENT_TYPE_COUNT - 1 - 3); /* all but the three of subscriptions */
+    assert_int_equal(n, EVENT_TYPE_COUNT - 1 - 4); /* all but the four of subscriptions */
     assert_true(is_writing || !fgets(line, sizeof(line), events));
     fclose(rows);
     fclose(events);
