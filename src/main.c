@@ -24,6 +24,8 @@
 #include "orderly/base/mem.h"
 #include "orderly/infra/api/api.h"
 #include "orderly/infra/http/http.h"
+#include "orderly/infra/inbound/proto_form.h"
+#include "orderly/infra/inbound/reader.h"
 #include "orderly/infra/loop/random_sodium.h"
 #include "orderly/infra/loop/scheduler_uv.h"
 #include "orderly/infra/loop/tcp.h"
@@ -71,6 +73,7 @@ struct server {
     char epoch[API_EPOCH_MAX + 1];
     struct store_thread *store;
     struct app *app;
+    struct inbound_reader reader; /* of messages from outside, but for those over HTTP */
     struct relays *relays;
     struct api *api;
     struct http_server http;
@@ -680,12 +683,23 @@ static enum err build_relays(struct server *s, struct buf *complaints)
         .modules = s->options.relay_modules,
         .group = group_of(s, group),
         .cloud = { str_of(s->options.cloud_source), str_of(s->options.cloud_type_prefix) },
+        .reader = &s->reader,
         .log = &s->log.log,
         .app = s->app,
         .loop = &s->loop,
     };
 
     return relays_create(&config, &s->relays, complaints);
+}
+
+static void build_reader(struct server *s)
+{
+    inbound_reader_init(&s->reader);
+    s->reader.cloud = (struct cloud_config){ str_of(s->options.cloud_source),
+                                             str_of(s->options.cloud_type_prefix) };
+    s->reader.types = app_heard_types(s->app);
+    s->reader.forms = &message_form_protobuf;
+    s->reader.n_forms = 1;
 }
 
 static void build(struct server *s)
@@ -696,8 +710,10 @@ static void build(struct server *s)
     s->store = store_thread_create(&s->loop, s->engine, on_store_fatal, s);
     s->app = app_create(&s->options.app, &s->scheduler.port, store_thread_port(s->store),
                         &s->random.port, &s->log.log);
+    build_reader(s);
     s->api = api_create(&(struct api_config){
         .app = s->app,
+        .reader = &s->reader.base,
         .log = &s->log.log,
         .version = STR(ORDERLY_VERSION),
         .epoch = str_of(s->epoch),

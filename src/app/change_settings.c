@@ -25,8 +25,12 @@ static void change_settings_applied(struct command *c, enum err status)
 {
     struct change_settings *cs = container_of(c, struct change_settings, command);
 
-    if (status == ERR_OK)
-        settings_take(&c->app->simulators, &cs->settings, cs->simulator);
+    if (status != ERR_OK)
+        return;
+    settings_take(&c->app->simulators, &cs->settings, cs->simulator);
+    for (unsigned i = 0; i < SUBSCRIPTION_COUNT; i++)
+        if (c->app->relays[i])
+            c->app->relays[i]->contexts_changed(c->app->relays[i]);
 }
 
 static void change_settings_run(struct command *c)

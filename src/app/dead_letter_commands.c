@@ -105,8 +105,7 @@ void dead_letter_command_received(struct dead_letter_command *dc, struct append 
     if (!dc->is_key_held)
         return;
     app->reader->receipt(app->reader, m->command.arena, m->message_id, position, &answer);
-    stored_answer_put(a, &dc->message_key, &m->content, &answer,
-                      scheduler_wall_ms(app->scheduler));
+    stored_answer_put(a, &dc->message_key, &m->content, &answer, scheduler_wall_ms(app->scheduler));
 }
 
 void dead_letter_command_applied(struct dead_letter_command *dc, enum err status)

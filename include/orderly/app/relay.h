@@ -32,6 +32,8 @@ struct relay {
     bool topics[EVENT_TYPE_COUNT]; /* that are passed on */
     unsigned window;               /* messages in its hands at a time */
     void (*handle)(struct relay *r, struct delivery *d);
+    /* What has to come from outside may be something else now (app_listens). */
+    void (*contexts_changed)(struct relay *r);
 
     /* For readiness and metrics; whoever implements it writes them. */
     struct relay_counts counts;

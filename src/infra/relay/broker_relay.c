@@ -70,6 +70,47 @@ static void end_item(struct broker_relay *r, struct relay_item *item)
     }
 }
 
+/* ---- in -------------------------------------------------------------------------------------- */
+
+static void on_settled(void *ctx, struct relay_received *received)
+{
+    struct broker_relay *r = ctx;
+    bool was_empty;
+
+    uv_mutex_lock(&r->lock);
+    was_empty = list_is_empty(&r->settled);
+    list_push_back(&r->settled, &received->letter.link);
+    uv_mutex_unlock(&r->lock);
+    if (was_empty)
+        wake(r);
+}
+
+/* What it listens to is another's to say than what it passes on: contexts that are elsewhere, or whose
+ * settings leave the answers to others. */
+static void listen_now(struct broker_relay *r)
+{
+    struct str patterns[APP_LISTENS_MAX];
+    unsigned n = r->config.listens ? app_listens(r->config.app, patterns) : 0;
+    bool is_same = n == r->n_listens;
+
+    for (unsigned i = 0; i < n && is_same; i++)
+        is_same = str_eq(patterns[i], r->listens[i]);
+    if (is_same)
+        return;
+    uv_mutex_lock(&r->lock);
+    for (unsigned i = 0; i < n; i++)
+        r->listens[i] = patterns[i];
+    r->n_listens = n;
+    r->asked_to_listen = true;
+    uv_mutex_unlock(&r->lock);
+    wake(r);
+}
+
+static void on_contexts_changed(struct relay *port)
+{
+    listen_now(relay_of_port(port));
+}
+
 /* ---- what people are told -------------------------------------------------------------------- */
 
 static void say(struct broker_relay *r, enum log_level level, const char *event, const char *why)
@@ -123,9 +164,12 @@ static void on_mailbox_closed(struct mailbox *m)
 
 static void take_letter(struct broker_relay *r, struct relay_letter *letter)
 {
-    switch (letter->kind) {
+    switch ((enum relay_letter_kind)letter->kind) {
     case RELAY_LETTER_ITEM:
         end_item(r, container_of(letter, struct relay_item, letter));
+        break;
+    case RELAY_LETTER_RECEIVED:
+        relay_inbound_take(&r->inbound, container_of(letter, struct relay_received, letter));
         break;
     case RELAY_LETTER_STATUS:
         uv_mutex_lock(&r->lock);
@@ -183,6 +227,8 @@ struct broker_relay *broker_relay_create(const struct broker_relay_config *confi
     ENSURE(uv_mutex_init(&r->lock) == 0);
     mailbox_init(&r->mailbox, config->loop, on_letters);
     list_init(&r->handed);
+    list_init(&r->settled);
+    list_init(&r->to_ack);
     list_init(&r->todo);
     list_init(&r->unacked);
     make_items(r);
@@ -192,14 +238,20 @@ struct broker_relay *broker_relay_create(const struct broker_relay_config *confi
     r->port.id = config->id;
     r->port.window = config->broker.window;
     r->port.handle = on_delivery;
+    r->port.contexts_changed = on_contexts_changed;
     memcpy(r->port.topics, config->topics, sizeof(r->port.topics));
     app_add_relay(config->app, &r->port);
+    r->inbound.settle = on_settled;
+    r->inbound.ctx = r;
+    relay_inbound_init(&r->inbound, config->app, config->id, config->reader,
+                       config->broker.unacked_max);
     return r;
 }
 
 void broker_relay_start(struct broker_relay *r)
 {
     REQUIRE(!r->has_thread);
+    listen_now(r);
     ENSURE(uv_thread_create(&r->thread, relay_thread_run, r) == 0);
     r->has_thread = true;
 }
@@ -218,6 +270,7 @@ static void give_back_handed(struct broker_relay *r)
 
 void broker_relay_drain(struct broker_relay *r)
 {
+    relay_inbound_drain(&r->inbound);
     if (!r->has_thread) {
         give_back_handed(r);
         return;
@@ -246,6 +299,7 @@ void broker_relay_close(struct broker_relay *r, void (*on_closed)(void *ctx), vo
 void broker_relay_destroy(struct broker_relay *r)
 {
     REQUIRE(!r->has_thread);
+    relay_inbound_deinit(&r->inbound);
     relay_render_deinit(&r->render);
     r->broker->ops->destroy(r->broker);
     uv_mutex_destroy(&r->lock);

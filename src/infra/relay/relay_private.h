@@ -2,6 +2,8 @@
  *
  *   broker_relay.c   the loop's side: deliveries in, outcomes out, what people are told
  *   relay_thread.c   the relay's own thread: connecting, publishing, acknowledgements
+ *   relay_inbound.c  what the broker delivers, at the loop: in and out of the inbox
+ *   relay_received.c a message from the broker, on its way to the loop and back
  *   relay_render.c   a message as the broker gets it
  *
  * An item stands for one message in the relay's hands. It is in exactly one list: free (loop), handed
@@ -11,15 +13,18 @@
 #define ORDERLY_SRC_INFRA_RELAY_PRIVATE_H
 #include "orderly/infra/loop/mailbox.h"
 #include "orderly/infra/relay/broker_relay.h"
+#include "relay_inbound.h"
+#include "relay_received.h"
 #include "relay_render.h"
 
 enum relay_outcome { RELAY_ACKED, RELAY_REFUSED, RELAY_UNAVAILABLE };
 
 /* From the thread to the loop. */
-enum relay_letter_kind { RELAY_LETTER_ITEM, RELAY_LETTER_STATUS, RELAY_LETTER_ENDED };
-struct relay_letter {
-    struct list link; /* the mailbox's, or another list's before */
-    enum relay_letter_kind kind;
+enum relay_letter_kind {
+    RELAY_LETTER_ITEM,
+    RELAY_LETTER_RECEIVED,
+    RELAY_LETTER_STATUS,
+    RELAY_LETTER_ENDED
 };
 
 struct relay_item {
@@ -52,13 +57,17 @@ struct broker_relay {
     bool has_thread, is_closing;
     struct relay_item *items; /* broker.window of them */
     struct list free;
+    struct relay_inbound inbound;
     void (*on_closed)(void *ctx);
     void *closed_ctx;
 
     /* Guarded by lock. */
     uv_mutex_t lock;
     struct list handed;
-    bool asked_to_drain, asked_to_end;
+    struct list settled; /* received messages that are durable here, or are not wanted */
+    bool asked_to_drain, asked_to_end, asked_to_listen;
+    struct str listens[BROKER_LISTENS_MAX]; /* to what, where it was asked to */
+    unsigned n_listens;
     struct relay_status status;
     bool is_status_posted;
 
@@ -67,7 +76,9 @@ struct broker_relay {
     struct broker *broker;
     struct relay_letter status_letter, ended_letter;
     struct list todo, unacked; /* unacked: the longest published first */
-    struct relay_status now;   /* goes to status */
+    struct list to_ack;
+    uint64_t connection;     /* counts; handles are of one */
+    struct relay_status now; /* goes to status */
     bool is_connected, is_draining, is_ending, has_changed;
     int64_t connected_ms, retry_at_ms, retry_ms; /* of connecting */
     int64_t paused_until_ms, pause_ms;           /* of publishing */

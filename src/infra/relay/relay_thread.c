@@ -168,9 +168,15 @@ static void on_again(struct broker_host *host, uint64_t tag, struct str why)
 
 static void on_received(struct broker_host *host, const struct broker_delivery *d)
 {
-    (void)host;
-    (void)d;
-    UNREACHABLE("this relay listens to nothing");
+    struct broker_relay *r = relay_of(host);
+    struct relay_received *received;
+
+    if (r->is_draining)
+        return; /* not acknowledged: it comes again */
+    received = relay_received_copy(d, r->connection);
+    received->letter.kind = RELAY_LETTER_RECEIVED;
+    r->now.counts.received++;
+    post(r, &received->letter);
 }
 
 /* ---- connections ----------------------------------------------------------------------------- */
@@ -222,6 +228,7 @@ static void connect_now(struct broker_relay *r)
         return;
     }
     r->is_connected = r->now.is_connected = true;
+    r->connection++;
     r->now.counts.connects++;
     r->now.why[0] = 0;
     r->has_changed = true;
@@ -229,21 +236,52 @@ static void connect_now(struct broker_relay *r)
     r->paused_until_ms = r->pause_ms = 0;
 }
 
+/* What an adapter listens to is said when it is made. */
+static void begin_anew(struct broker_relay *r)
+{
+    struct broker *next;
+    char why[BROKER_WHY_MAX] = "";
+
+    if (r->is_connected)
+        lose(r, "connects anew, as it listens to other topics now");
+    next = r->config.module->create(&r->config.broker, &r->host, why);
+    if (!next) {
+        say_why(r, why); /* and goes on with what it was */
+        return;
+    }
+    r->broker->ops->destroy(r->broker);
+    r->broker = next;
+    r->retry_at_ms = 0;
+}
+
 /* ---- turns ----------------------------------------------------------------------------------- */
 
 static void take(struct broker_relay *r)
 {
+    bool begins_to_drain, listens_anew;
     uint64_t rings;
 
     (void)!read(r->wake_fd, &rings, sizeof(rings)); /* before what it announced is taken */
     uv_mutex_lock(&r->lock);
     list_append_all(&r->todo, &r->handed);
-    if (r->asked_to_drain && !r->is_draining) {
-        r->is_draining = true;
-        r->drain_ends_ms = now_ms() + RELAY_DRAIN_MS;
+    list_append_all(&r->to_ack, &r->settled);
+    listens_anew = r->asked_to_listen;
+    r->asked_to_listen = false;
+    if (listens_anew) {
+        memcpy(r->config.broker.listens, r->listens, sizeof(r->listens));
+        r->config.broker.n_listens = r->n_listens;
     }
+    begins_to_drain = r->asked_to_drain && !r->is_draining;
     r->is_ending = r->asked_to_end;
     uv_mutex_unlock(&r->lock);
+    if (listens_anew)
+        begin_anew(r);
+    if (!begins_to_drain)
+        return;
+    r->is_draining = true;
+    r->drain_ends_ms = now_ms() + RELAY_DRAIN_MS;
+    if (r->is_connected)
+        r->broker->ops->stop_receiving(r->broker);
 }
 
 /* Back to the bus what is not published; what is, is waited for, but not for long. */
@@ -312,11 +350,30 @@ static bool is_silent(const struct broker_relay *r)
            now_ms() - item_of(r->unacked.next)->published_ms >= RELAY_ACK_TIMEOUT_MS;
 }
 
+/* What an earlier connection brought has no handle any more: the broker gives it again, and it is known
+ * by its id. */
+static enum broker_result acknowledge(struct broker_relay *r)
+{
+    enum broker_result result = BROKER_OK;
+
+    while (!list_is_empty(&r->to_ack)) {
+        struct relay_received *received =
+            container_of(list_pop_front(&r->to_ack), struct relay_received, letter.link);
+
+        if (result == BROKER_OK && r->is_connected && received->connection == r->connection) {
+            result = r->broker->ops->ack(r->broker, received->d.handle);
+            r->now.counts.settled += result == BROKER_OK;
+        }
+        relay_received_free(received);
+    }
+    return result;
+}
+
 static void serve(struct broker_relay *r)
 {
     int wait_ms;
 
-    if (publish(r, &wait_ms) != BROKER_OK ||
+    if (acknowledge(r) != BROKER_OK || publish(r, &wait_ms) != BROKER_OK ||
         r->broker->ops->serve(r->broker, r->wake_fd, wait_ms) != BROKER_OK) {
         lose(r, r->broker->why);
         return;
@@ -341,6 +398,8 @@ static void turn(struct broker_relay *r)
     take(r);
     if (r->is_draining || r->is_ending)
         drain(r);
+    if (r->is_ending || !r->is_connected)
+        (void)acknowledge(r); /* of a drain's last ones the broker is told, if it is there */
     if (r->is_ending)
         return;
     if (r->is_connected)

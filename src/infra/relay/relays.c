@@ -245,6 +245,8 @@ static void create_one(struct relays *r, enum relay_kind kind, struct buf *compl
         .encoding = o->encoding,
         .mode = o->mode,
         .cloud = r->config.cloud,
+        .listens = o->listens,
+        .reader = r->config.reader,
         .log = r->config.log,
         .app = r->config.app,
         .loop = r->config.loop,

@@ -21,6 +21,7 @@
 #define ORDERLY_INFRA_RELAY_BROKER_RELAY_H
 #include "orderly/app/app.h"
 #include "orderly/app/relay.h"
+#include "orderly/infra/inbound/reader.h"
 #include "orderly/infra/relay/broker.h"
 #include "orderly/infra/relay/relay_options.h"
 #include "orderly/infra/render/cloud_event.h"
@@ -42,6 +43,8 @@ struct broker_relay_config {
     enum relay_encoding encoding;
     enum relay_mode mode;
     struct cloud_config cloud;
+    bool listens; /* takes what has to come from outside (app_listens) from the broker */
+    const struct inbound_reader *reader;
     struct log *log;
     struct app *app;
     uv_loop_t *loop;

@@ -4,6 +4,7 @@
 #define ORDERLY_INFRA_RELAY_RELAYS_H
 #include "orderly/app/app.h"
 #include "orderly/base/buf.h"
+#include "orderly/infra/inbound/reader.h"
 #include "orderly/infra/relay/relay_options.h"
 #include "orderly/infra/render/cloud_event.h"
 #include <uv.h>
@@ -17,6 +18,7 @@ struct relays_config {
     const char *modules;                 /* folder of the adapters; "": where they are usually */
     struct str group;                    /* where an option names none */
     struct cloud_config cloud;
+    const struct inbound_reader *reader;
     struct log *log;
     struct app *app; /* not started */
     uv_loop_t *loop;

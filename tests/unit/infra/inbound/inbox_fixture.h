@@ -1,6 +1,6 @@
 /* An inbox on an app on virtual time, and a broker that delivers into it. */
-#ifndef TESTS_INBOX_FIXTURE_H
-#define TESTS_INBOX_FIXTURE_H
+#ifndef TESTS_INLET_FIXTURE_H
+#define TESTS_INLET_FIXTURE_H
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "orderly/app/event_codec.h"
-#include "orderly/infra/inbound/inbox.h"
+#include "orderly/infra/inbound/inlet.h"
 #include "support/app_fixture.h"
 #include <stdio.h>
 
@@ -25,7 +25,7 @@ struct told {
 struct post {
     struct app_fixture app;
     struct inbound_reader reader;
-    struct inbox *inbox;
+    struct inlet *inbox;
     struct told told[DONE_MAX];
     unsigned n_told;
     uint64_t next_handle;
@@ -45,7 +45,7 @@ FIXTURE void on_done(void *ctx, uint64_t handle, bool is_durable)
 
 FIXTURE void open_inbox(struct post *p, unsigned items_max)
 {
-    const struct inbox_config config = { .app = p->app.app,
+    const struct inlet_config config = { .app = p->app.app,
                                          .id = SUBSCRIPTION_NATS,
                                          .reader = &p->reader,
                                          .items_max = items_max,
@@ -53,7 +53,7 @@ FIXTURE void open_inbox(struct post *p, unsigned items_max)
                                          .ctx = p };
 
     app_set_message_reader(p->app.app, &p->reader.base);
-    p->inbox = inbox_create(&config);
+    p->inbox = inlet_create(&config);
 }
 
 FIXTURE int setup(void **state)
@@ -75,7 +75,7 @@ FIXTURE int teardown(void **state)
     struct post *p = *state;
 
     app_fixture_deinit(&p->app);
-    inbox_destroy(p->inbox);
+    inlet_destroy(p->inbox);
     return 0;
 }
 
@@ -85,7 +85,7 @@ FIXTURE uint64_t deliver_as(struct post *p, struct broker_delivery d)
 {
     d.handle = p->next_handle++;
     p->is_taking = true;
-    inbox_take(p->inbox, &d);
+    inlet_take(p->inbox, &d);
     p->is_taking = false;
     return d.handle;
 }

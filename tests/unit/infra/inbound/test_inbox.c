@@ -13,13 +13,13 @@ static void inbox__says_that_a_message_is_durable_when_it_is(void **state)
     handle = decline(p, "m-1", "o-1");
     app_fixture_pass_ms(&p->app, 10000);
     assert_int_equal(p->n_told, 0);
-    assert_int_equal(inbox_counts(p->inbox)->items, 1);
+    assert_int_equal(inlet_counts(p->inbox)->items, 1);
     p->app.is_store_held = false;
     app_fixture_settle(&p->app);
     assert_durable(p, handle);
     assert_int_equal(declined(p), 1);
-    assert_int_equal(inbox_counts(p->inbox)->received, 1);
-    assert_int_equal(inbox_counts(p->inbox)->items, 0);
+    assert_int_equal(inlet_counts(p->inbox)->received, 1);
+    assert_int_equal(inlet_counts(p->inbox)->items, 0);
 }
 
 static void inbox__takes_a_message_once_however_often_it_comes(void **state)
@@ -71,17 +71,17 @@ static void inbox__tries_again_with_longer_and_longer_waits(void **state)
     app_fixture_settle(&p->app);
     for (unsigned i = 0; i < ARRAY_LEN(at_ms); i++) {
         app_fixture_pass_ms(&p->app, at_ms[i] - now_ms - 1);
-        assert_int_equal(inbox_counts(p->inbox)->retries, i);
+        assert_int_equal(inlet_counts(p->inbox)->retries, i);
         app_fixture_pass_ms(&p->app, 1);
-        assert_int_equal(inbox_counts(p->inbox)->retries, i + 1);
-        assert_int_equal(inbox_counts(p->inbox)->held, 1);
+        assert_int_equal(inlet_counts(p->inbox)->retries, i + 1);
+        assert_int_equal(inlet_counts(p->inbox)->held, 1);
         now_ms = at_ms[i];
     }
     assert_int_equal(p->n_told, 0);
     app_bus(p->app.app)->dead_letters_max = 10;
-    app_fixture_pass_ms(&p->app, INBOX_RETRY_MS_MAX);
+    app_fixture_pass_ms(&p->app, INLET_RETRY_MS_MAX);
     assert_durable(p, handle);
-    assert_int_equal(inbox_counts(p->inbox)->held, 0);
+    assert_int_equal(inlet_counts(p->inbox)->held, 0);
 }
 
 static void inbox__lets_nothing_overtake_what_is_held(void **state)
@@ -96,7 +96,7 @@ static void inbox__lets_nothing_overtake_what_is_held(void **state)
         (void)decline(p, id, i % 2 ? "o-1" : "o-2");
     }
     app_fixture_pass_ms(&p->app, 250);
-    assert_int_equal(inbox_counts(p->inbox)->held, 2); /* one of each order */
+    assert_int_equal(inlet_counts(p->inbox)->held, 2); /* one of each order */
     assert_int_equal(declined(p), 0);
     app_bus(p->app.app)->dead_letters_max = 10;
     app_fixture_pass_ms(&p->app, 60000);
@@ -147,7 +147,7 @@ static void poison__is_kept_with_its_bytes_before_it_is_told(void **state)
     assert_true(str_eq(message.p.said_attributes, STR("\0\0\0\5x-odd\0\0\0\1\xfe")));
     assert_int_equal(app_bus(p->app.app)->n_dead_letters_open, 1);
     assert_int_equal(app_metrics(p->app.app)->dead_letters_open[SUBSCRIPTION_NATS], 1);
-    assert_int_equal(inbox_counts(p->inbox)->refused, 1);
+    assert_int_equal(inlet_counts(p->inbox)->refused, 1);
     arena_deinit(&a);
 }
 
@@ -232,7 +232,7 @@ static void poison__waits_where_there_is_no_room_for_a_letter(void **state)
     assert_int_equal(p->n_told, 0);
     assert_int_equal(refused(p), 0);
     app_bus(p->app.app)->dead_letters_max = 1;
-    app_fixture_pass_ms(&p->app, INBOX_RETRY_MS_MAX);
+    app_fixture_pass_ms(&p->app, INLET_RETRY_MS_MAX);
     assert_durable(p, handle);
     assert_int_equal(refused(p), 1);
 }
@@ -244,9 +244,9 @@ static void a_topic_that_is_not_taken__is_passed_over(void **state)
 
     app_fixture_pass_ms(&p->app, 0);
     assert_durable(p, handle);
-    assert_int_equal(inbox_counts(p->inbox)->passed_over, 1);
+    assert_int_equal(inlet_counts(p->inbox)->passed_over, 1);
     assert_int_equal(refused(p), 0);
-    assert_int_equal(inbox_counts(p->inbox)->items, 0);
+    assert_int_equal(inlet_counts(p->inbox)->items, 0);
 }
 
 /* ---- what a person does about it ------------------------------------------------------------- */
@@ -299,7 +299,7 @@ static void a_refused_message__that_came_in_meanwhile_is_only_closed(void **stat
     p->reader.types = 0; /* nothing is known here */
     (void)deliver_as(p, wrong);
     app_fixture_settle(&p->app);
-    assert_int_equal(inbox_counts(p->inbox)->passed_over, 1);
+    assert_int_equal(inlet_counts(p->inbox)->passed_over, 1);
     p->reader.types = message_types_outside();
     p->reader.cloud.type_prefix = STR("x.");
     (void)deliver_as(p, (struct broker_delivery){
@@ -364,7 +364,7 @@ static void inbox__holds_as_many_as_it_may(void **state)
         snprintf(id, sizeof(id), "m-%u", i);
         (void)decline(p, id, id);
     }
-    assert_int_equal(inbox_counts(p->inbox)->items, 16);
+    assert_int_equal(inlet_counts(p->inbox)->items, 16);
     p->app.is_store_held = false;
     app_fixture_pass_ms(&p->app, 10000);
     assert_int_equal(p->n_told, 16);
@@ -382,7 +382,7 @@ static void a_drain__gives_back_what_has_not_begun(void **state)
     running = decline(p, "m-1", "o-1");
     behind = decline(p, "m-2", "o-1");
     app_fixture_pass_ms(&p->app, 0);
-    inbox_drain(p->inbox);
+    inlet_drain(p->inbox);
     assert_int_equal(p->n_told, 1);
     assert_false(told_of(p, behind)->is_durable);
     late = decline(p, "m-3", "o-3");
@@ -392,7 +392,7 @@ static void a_drain__gives_back_what_has_not_begun(void **state)
     assert_false(told_of(p, late)->is_durable);
     assert_int_equal(p->n_told, 3);
     assert_int_equal(declined(p), 1);
-    assert_int_equal(inbox_counts(p->inbox)->items, 0);
+    assert_int_equal(inlet_counts(p->inbox)->items, 0);
 }
 
 static void a_drain__gives_back_what_is_held(void **state)
@@ -405,12 +405,12 @@ static void a_drain__gives_back_what_is_held(void **state)
     behind = decline(p, "m-2", "o-1");
     app_fixture_settle(&p->app);
     passed = deliver(p, "order.placed", "");
-    inbox_drain(p->inbox);
+    inlet_drain(p->inbox);
     assert_int_equal(p->n_told, 3);
     assert_false(told_of(p, held)->is_durable);
     assert_false(told_of(p, behind)->is_durable);
     assert_false(told_of(p, passed)->is_durable);
-    assert_int_equal(inbox_counts(p->inbox)->held, 0);
+    assert_int_equal(inlet_counts(p->inbox)->held, 0);
     app_fixture_pass_ms(&p->app, 60000);
     assert_int_equal(p->n_told, 3);
     assert_int_equal(declined(p), 0);

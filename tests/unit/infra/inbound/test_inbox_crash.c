@@ -11,7 +11,7 @@ const char *__asan_default_options(void)
 static void poison__comes_again_after_a_crash_and_is_one_letter(void **state)
 {
     struct post *p = *state;
-    struct inbox *before = p->inbox;
+    struct inlet *before = p->inbox;
 
     (void)deliver(p, "payment.declined", "poison");
     (void)deliver(p, "payment.declined", "poison"); /* while the first is on its way */
@@ -28,13 +28,13 @@ static void poison__comes_again_after_a_crash_and_is_one_letter(void **state)
     assert_int_equal(p->n_told, 4);
     assert_int_equal(refused(p), 2);
     assert_int_equal(app_bus(p->app.app)->n_dead_letters_open, 2);
-    inbox_destroy(before);
+    inlet_destroy(before);
 }
 
 static void a_refused_message__is_an_operators_without_its_relay(void **state)
 {
     struct post *p = *state;
-    struct inbox *before = p->inbox;
+    struct inlet *before = p->inbox;
     struct dead_letter_id id;
     struct event message;
     struct arena a;
@@ -48,7 +48,7 @@ static void a_refused_message__is_an_operators_without_its_relay(void **state)
     assert_int_equal(discard_letter(&p->app, id, false), REPLY_OK);
     assert_int_equal(app_bus(p->app.app)->n_dead_letters_open, 0);
     open_inbox(p, 16);
-    inbox_destroy(before);
+    inlet_destroy(before);
     arena_deinit(&a);
 }
 

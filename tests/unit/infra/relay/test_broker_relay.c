@@ -207,6 +207,7 @@ struct world {
     struct store_thread *store;
     struct app *app;
     struct log log;
+    struct inbound_reader reader;
     struct broker_relay *relay;
     bool topics[EVENT_TYPE_COUNT];
     struct arena arena;
@@ -305,6 +306,7 @@ static void build(struct world *w)
         .broker = { .address = STR("broker:1"), .window = WINDOW, .unacked_max = 1 },
         .topics = w->topics,
         .cloud = { STR("/orderly"), STR_NONE },
+        .reader = &w->reader,
         .log = &w->log,
         .loop = &w->loop,
     };
@@ -312,6 +314,7 @@ static void build(struct world *w)
 
     config.audit = false;
     config.simulators = simulators_default;
+    inbound_reader_init(&w->reader);
     w->store = store_thread_create(&w->loop, w->engine, on_fatal, w);
     w->app = app_create(&config, &w->scheduler.port, store_thread_port(w->store), &w->random.port,
                         &w->log);

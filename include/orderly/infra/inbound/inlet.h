@@ -1,7 +1,7 @@
 /* The way in from a broker: what its relay received becomes the command receive_message, and the
  * relay is told when the broker may forget it.
  *
- *     inbox_take ─► read ─┬─ fine ──────────► receive_message ─┬─► durable ──► done(true)
+ *     inlet_take ─► read ─┬─ fine ──────────► receive_message ─┬─► durable ──► done(true)
  *                         │       ▲                            ├─► refused for now: held ─┐
  *                         │       └──── 100 ms, doubling to 5 s ◄─────────────────────────┘
  *                         │                                    └─► refused for good ─┐
@@ -15,20 +15,20 @@
  * a drain, which the broker answers by giving it again.
  *
  * Knows the app's ports and nothing of threads, loops or brokers. Thread: loop. */
-#ifndef ORDERLY_INFRA_INBOUND_INBOX_H
-#define ORDERLY_INFRA_INBOUND_INBOX_H
+#ifndef ORDERLY_INFRA_INBOUND_INLET_H
+#define ORDERLY_INFRA_INBOUND_INLET_H
 #include "orderly/infra/inbound/reader.h"
 #include "orderly/infra/relay/broker.h"
 
-#define INBOX_RETRY_MS 100
-#define INBOX_RETRY_MS_MAX 5000
+#define INLET_RETRY_MS 100
+#define INLET_RETRY_MS_MAX 5000
 
-struct inbox_config {
+struct inlet_config {
     struct app *app;
     enum subscription_id id;             /* NATS, KAFKA, RABBITMQ: whose the dead letters are */
     const struct inbound_reader *reader; /* outlives the inbox */
     unsigned items_max;                  /* that are taken and not done: the relay's unacked_max */
-    /* Exactly once for each that was taken, never inside inbox_take. is_durable: what it says, or why
+    /* Exactly once for each that was taken, never inside inlet_take. is_durable: what it says, or why
      * it can't be received, is in the log, or it is not for this server; so the broker may forget it.
      * Else it is none of ours any more, and the broker shall give it again. */
     void (*done)(void *ctx, uint64_t handle, bool is_durable);
@@ -36,7 +36,7 @@ struct inbox_config {
 };
 
 /* Since the process began, but for the last two. */
-struct inbox_counts {
+struct inlet_counts {
     uint64_t taken;
     uint64_t received;    /* durable as messages; repeated ones too */
     uint64_t refused;     /* durable as dead letters; repeated ones too */
@@ -46,15 +46,15 @@ struct inbox_counts {
     unsigned held;        /* of those: refused for now, and waiting for their time */
 };
 
-struct inbox;
+struct inlet;
 /* The app has been created. */
-struct inbox *inbox_create(const struct inbox_config *config);
+struct inlet *inlet_create(const struct inlet_config *config);
 /* After app_destroy, or when nothing is taken that is not done. */
-void inbox_destroy(struct inbox *b);
+void inlet_destroy(struct inlet *b);
 /* Everything is copied. At most items_max may be taken and not done. */
-void inbox_take(struct inbox *b, const struct broker_delivery *d);
+void inlet_take(struct inlet *b, const struct broker_delivery *d);
 /* Together with app_drain: what is not in the app's hands is done at once, as not durable, and so is
  * whatever is taken from here on; the rest when the app is through with it. */
-void inbox_drain(struct inbox *b);
-const struct inbox_counts *inbox_counts(const struct inbox *b);
+void inlet_drain(struct inlet *b);
+const struct inlet_counts *inlet_counts(const struct inlet *b);
 #endif

@@ -1,4 +1,4 @@
-#include "orderly/infra/inbound/inbox.h"
+#include "orderly/infra/inbound/inlet.h"
 #include "orderly/app/app.h"
 #include "orderly/base/list.h"
 #include "orderly/base/mem.h"
@@ -19,7 +19,7 @@ struct inbox_lane {
 };
 
 struct inbox_item {
-    struct inbox *inbox;
+    struct inlet *inbox;
     uint64_t handle;
     enum item_state state;
     struct list link;        /* in the inbox's items */
@@ -48,9 +48,9 @@ struct inbox_item {
 _Static_assert(offsetof(struct receive_message, command) == 0, "a command comes first");
 _Static_assert(offsetof(struct refuse_message, command) == 0, "a command comes first");
 
-struct inbox {
-    struct inbox_config config;
-    struct inbox_counts counts;
+struct inlet {
+    struct inlet_config config;
+    struct inlet_counts counts;
     struct list items; /* all of them, oldest first */
     struct list ended; /* ITEM_ENDED, oldest first */
     struct map lanes;
@@ -61,7 +61,7 @@ struct inbox {
 static void item_start(struct inbox_item *item);
 static void item_end(struct inbox_item *item, bool is_durable);
 
-static struct timers *timers_of(struct inbox *b)
+static struct timers *timers_of(struct inlet *b)
 {
     return app_timers(b->config.app);
 }
@@ -117,7 +117,7 @@ static enum message_result item_read(struct inbox_item *item)
 
 static void lane_join(struct inbox_item *item, struct lane_id id)
 {
-    struct inbox *b = item->inbox;
+    struct inlet *b = item->inbox;
     struct map_node *n = map_find(&b->lanes, uuid_bytes(&id.u));
     struct inbox_lane *lane = n ? container_of(n, struct inbox_lane, node) : NULL;
 
@@ -156,12 +156,12 @@ static struct inbox_item *lane_leave(struct inbox_item *item)
 
 static void item_hold(struct inbox_item *item)
 {
-    struct inbox *b = item->inbox;
+    struct inlet *b = item->inbox;
 
     item->state = ITEM_HELD;
-    item->wait_ms = item->wait_ms ? 2 * item->wait_ms : INBOX_RETRY_MS;
-    if (item->wait_ms > INBOX_RETRY_MS_MAX)
-        item->wait_ms = INBOX_RETRY_MS_MAX;
+    item->wait_ms = item->wait_ms ? 2 * item->wait_ms : INLET_RETRY_MS;
+    if (item->wait_ms > INLET_RETRY_MS_MAX)
+        item->wait_ms = INLET_RETRY_MS_MAX;
     b->counts.held++;
     timer_start(timers_of(b), &item->again, item->wait_ms);
 }
@@ -270,7 +270,7 @@ static void item_free(struct inbox_item *item)
 
 static void item_tell(struct inbox_item *item, bool is_durable)
 {
-    struct inbox *b = item->inbox;
+    struct inlet *b = item->inbox;
     uint64_t handle = item->handle;
 
     item_free(item);
@@ -280,7 +280,7 @@ static void item_tell(struct inbox_item *item, bool is_durable)
 
 static void item_end(struct inbox_item *item, bool is_durable)
 {
-    struct inbox *b = item->inbox;
+    struct inlet *b = item->inbox;
     struct inbox_item *next = lane_leave(item);
 
     if (next && !b->is_draining) /* at a drain those that wait have ended */
@@ -290,7 +290,7 @@ static void item_end(struct inbox_item *item, bool is_durable)
 
 static void inbox_on_tell(struct timer *t)
 {
-    struct inbox *b = container_of(t, struct inbox, tell);
+    struct inlet *b = container_of(t, struct inlet, tell);
     struct list now;
 
     list_take_all(&now, &b->ended);
@@ -304,7 +304,7 @@ static void inbox_on_tell(struct timer *t)
 /* Not now: the caller is in the middle of something. */
 static void item_end_later(struct inbox_item *item)
 {
-    struct inbox *b = item->inbox;
+    struct inlet *b = item->inbox;
 
     item->state = ITEM_ENDED;
     list_push_back(&b->ended, &item->lane_link);
@@ -341,7 +341,7 @@ static void copy_attributes(struct inbox_item *item, const struct broker_deliver
     buf_deinit(&packed);
 }
 
-static struct inbox_item *item_create(struct inbox *b, const struct broker_delivery *d)
+static struct inbox_item *item_create(struct inlet *b, const struct broker_delivery *d)
 {
     struct inbox_item *item = mem_zalloc(sizeof(*item));
 
@@ -363,7 +363,7 @@ static struct inbox_item *item_create(struct inbox *b, const struct broker_deliv
     return item;
 }
 
-void inbox_take(struct inbox *b, const struct broker_delivery *d)
+void inlet_take(struct inlet *b, const struct broker_delivery *d)
 {
     struct inbox_item *item;
 
@@ -393,9 +393,9 @@ void inbox_take(struct inbox *b, const struct broker_delivery *d)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-struct inbox *inbox_create(const struct inbox_config *config)
+struct inlet *inlet_create(const struct inlet_config *config)
 {
-    struct inbox *b = mem_zalloc(sizeof(*b));
+    struct inlet *b = mem_zalloc(sizeof(*b));
     struct map_key key;
 
     REQUIRE(config->items_max > 0);
@@ -409,7 +409,7 @@ struct inbox *inbox_create(const struct inbox_config *config)
     return b;
 }
 
-void inbox_drain(struct inbox *b)
+void inlet_drain(struct inlet *b)
 {
     struct list dropped;
 
@@ -434,7 +434,7 @@ void inbox_drain(struct inbox *b)
         item_tell(container_of(list_pop_front(&dropped), struct inbox_item, lane_link), false);
 }
 
-void inbox_destroy(struct inbox *b)
+void inlet_destroy(struct inlet *b)
 {
     while (!list_is_empty(&b->items)) {
         struct inbox_item *item = container_of(b->items.next, struct inbox_item, link);
@@ -446,7 +446,7 @@ void inbox_destroy(struct inbox *b)
     mem_free(b);
 }
 
-const struct inbox_counts *inbox_counts(const struct inbox *b)
+const struct inlet_counts *inlet_counts(const struct inlet *b)
 {
     return &b->counts;
 }

@@ -1,0 +1,90 @@
+#include "relay_inbound.h"
+#include "orderly/base/check.h"
+#include "orderly/base/mem.h"
+
+static struct relay_received *received_of(struct list *link)
+{
+    return container_of(link, struct relay_received, letter.link);
+}
+
+/* The inbox has a copy. */
+static void hand_over(struct relay_inbound *in, struct relay_received *received)
+{
+    struct broker_delivery d = received->d;
+    unsigned slot = in->free[--in->n_free];
+
+    in->slots[slot] = received;
+    d.handle = slot;
+    inlet_take(in->inbox, &d);
+}
+
+static void hand_over_waiting(struct relay_inbound *in)
+{
+    while (in->n_free && !list_is_empty(&in->waiting))
+        hand_over(in, received_of(list_pop_front(&in->waiting)));
+}
+
+static void on_done(void *ctx, uint64_t handle, bool is_durable)
+{
+    struct relay_inbound *in = ctx;
+    struct relay_received *received = in->slots[handle];
+
+    in->slots[handle] = NULL;
+    in->free[in->n_free++] = (unsigned)handle;
+    if (is_durable)
+        in->settle(in->ctx, received);
+    else
+        relay_received_free(received); /* the broker gives it again */
+    hand_over_waiting(in);
+}
+
+void relay_inbound_init(struct relay_inbound *in, struct app *app, enum subscription_id id,
+                        const struct inbound_reader *reader, unsigned unacked_max)
+{
+    const struct inlet_config config = {
+        .app = app,
+        .id = id,
+        .reader = reader,
+        .items_max = unacked_max,
+        .done = on_done,
+        .ctx = in,
+    };
+
+    in->inbox = inlet_create(&config);
+    in->slots = mem_zalloc(unacked_max * sizeof(struct relay_received *));
+    in->free = mem_alloc(unacked_max * sizeof(*in->free));
+    for (unsigned i = 0; i < unacked_max; i++)
+        in->free[i] = unacked_max - 1 - i;
+    in->n_free = unacked_max;
+    list_init(&in->waiting);
+}
+
+static void drop_waiting(struct relay_inbound *in)
+{
+    while (!list_is_empty(&in->waiting))
+        relay_received_free(received_of(list_pop_front(&in->waiting)));
+}
+
+void relay_inbound_deinit(struct relay_inbound *in)
+{
+    drop_waiting(in);
+    inlet_destroy(in->inbox);
+    mem_free(in->slots);
+    mem_free(in->free);
+}
+
+void relay_inbound_take(struct relay_inbound *in, struct relay_received *received)
+{
+    if (received->connection != in->connection) {
+        drop_waiting(in); /* the broker gives it again, to this connection */
+        in->connection = received->connection;
+    }
+    list_push_back(&in->waiting, &received->letter.link);
+    hand_over_waiting(in);
+}
+
+void relay_inbound_drain(struct relay_inbound *in)
+{
+    drop_waiting(in);
+    inlet_drain(in->inbox);
+}

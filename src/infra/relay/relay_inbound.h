@@ -1,0 +1,27 @@
+/* What a relay received, on the loop's side: handed to the inbox while it has room, and given back to
+ * the thread when the broker may forget it. Thread: loop. */
+#ifndef ORDERLY_SRC_INFRA_RELAY_INBOUND_H
+#define ORDERLY_SRC_INFRA_RELAY_INBOUND_H
+#include "orderly/infra/inbound/inlet.h"
+#include "relay_received.h"
+
+struct relay_inbound {
+    struct inlet *inbox;
+    /* Those in the inbox, by the handle that it knows them by; without their bytes. */
+    struct relay_received **slots;
+    unsigned *free;
+    unsigned n_free;
+    struct list waiting; /* of the connection that was heard last; at most unacked_max */
+    uint64_t connection;
+    /* The broker may forget it: to the thread. */
+    void (*settle)(void *ctx, struct relay_received *received);
+    void *ctx;
+};
+
+void relay_inbound_init(struct relay_inbound *in, struct app *app, enum subscription_id id,
+                        const struct inbound_reader *reader, unsigned unacked_max);
+void relay_inbound_deinit(struct relay_inbound *in);
+/* received is the inbound's from here on. */
+void relay_inbound_take(struct relay_inbound *in, struct relay_received *received);
+void relay_inbound_drain(struct relay_inbound *in);
+#endif

@@ -1,0 +1,23 @@
+/* A message from the broker: copied on the relay's thread, read on the loop's, and on its way back the
+ * handle by which the broker is told. One allocation; at most unacked_max of them for a connection. */
+#ifndef ORDERLY_SRC_INFRA_RELAY_RECEIVED_H
+#define ORDERLY_SRC_INFRA_RELAY_RECEIVED_H
+#include "orderly/base/list.h"
+#include "orderly/infra/relay/broker.h"
+
+/* From the thread to the loop. */
+struct relay_letter {
+    struct list link; /* the mailbox's, or another list's before */
+    unsigned kind;    /* enum relay_letter_kind */
+};
+
+struct relay_received {
+    struct relay_letter letter;
+    uint64_t connection;      /* that its handle is of */
+    struct broker_delivery d; /* views of the memory behind */
+    struct broker_attribute attributes[BROKER_ATTRIBUTES_MAX];
+};
+
+struct relay_received *relay_received_copy(const struct broker_delivery *d, uint64_t connection);
+void relay_received_free(struct relay_received *r);
+#endif
