@@ -216,6 +216,7 @@ def judge(args, run, mix):
         print(f"held {min(run.rates):,.0f} to {max(run.rates):,.0f} orders/s, {min(run.rates) / run.peak:.0%}"
               f" to {max(run.rates) / run.peak:.0%} of the peak")
     if floors:
+        print(f"the least of each minute, in MiB: {' '.join(f'{mib:.1f}' for mib in floors)}")
         print(f"own memory {floors[0]:.1f} MiB in the first minute, {floors[-1]:.1f} in the last:"
               f" {growth.memory_slope(run.samples):+.2f} MiB a minute, bound {args.slope_max:g}; store"
               f" {each or 0:,.0f} bytes an order; slowest marker {mix.marker_s:.2f} s")
