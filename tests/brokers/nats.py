@@ -98,6 +98,7 @@ class Client:
             self.socket = tls.wrap_socket(self.socket, server_hostname="127.0.0.1")
             self.file = self.socket.makefile("rb")
         self.number = 0
+        self.passed_over = []
         self._say("CONNECT", json.dumps({"verbose": False, "pedantic": False, "headers": True,
                                          "no_responders": True, **connect}))
         self._say("SUB", "_INBOX.test.*", "1")
@@ -158,6 +159,7 @@ class Client:
             to, got, data = self.message()
             if to == reply:
                 return got, data
+            self.passed_over.append((to, got, data))
 
     def api(self, what, body=None):
         """JetStream's answer, which must be no error."""
@@ -193,6 +195,19 @@ class Client:
         lines = base64.b64decode(m.get("hdrs", "")).decode().split("\r\n")
         headers = dict(l.split(": ", 1) for l in lines[1:] if ": " in l)
         return m["subject"], headers, base64.b64decode(m.get("data", ""))
+
+    def read_all(self, stream="ORDERS"):
+        """All messages of the stream as the server hands them to a consumer, in its order."""
+        count = self.count(stream)
+        if count == 0:
+            return []
+        self._say("SUB", "_INBOX.reader", "2")
+        self.passed_over = []
+        self.api(f"CONSUMER.CREATE.{stream}", {"stream_name": stream, "config": {
+            "deliver_subject": "_INBOX.reader", "deliver_policy": "all", "ack_policy": "none"}})
+        # The first may come before the answer.
+        early = self.passed_over[:count]
+        return early + [self.message() for _ in range(count - len(early))]
 
     def all(self, stream="ORDERS"):
         state = self.api(f"STREAM.INFO.{stream}")["state"]
