@@ -210,10 +210,12 @@ class Client:
         count = self.count(stream)
         if count == 0:
             return []
-        self._say("SUB", "_INBOX.reader", "2")
+        # A subject of its own: the consumer of the reader before lives on while somebody listens.
+        subject = f"_INBOX.reader.{time.monotonic_ns()}"
+        self._say("SUB", subject, "2")
         self.passed_over = []
         self.api(f"CONSUMER.CREATE.{stream}", {"stream_name": stream, "config": {
-            "deliver_subject": "_INBOX.reader", "deliver_policy": "all", "ack_policy": "none"}})
+            "deliver_subject": subject, "deliver_policy": "all", "ack_policy": "none"}})
         # The first may come before the answer.
         early = self.passed_over[:count]
         return early + [self.message() for _ in range(count - len(early))]
