@@ -85,7 +85,9 @@ static void hear_granted(struct turn_wait *w)
     part_state_copy(&m->next, m->part);
     part_state_apply(&m->next, e);
     part_state_put(&c->append, m->lane, &m->part->id, &m->next);
-    if (!m->letter)
+    if (m->letter)
+        dead_letter_command_received(m->letter, &c->append, e->position);
+    else
         r.position = e->position;
     command_submit(c, &r, hear_applied);
 }

@@ -16,6 +16,7 @@
 #include "orderly/base/mem.h"
 #include "orderly/infra/inbound/message_in.h"
 #include "orderly/infra/inbound/payload_in.h"
+#include "orderly/infra/inbound/reader.h"
 #include "orderly/infra/render/render_event.h"
 #include "support/chance.h"
 #include <stdio.h>
@@ -820,6 +821,49 @@ static void a_heard_message_that_failed_is_corrected_and_handled(void **state)
     world_deinit(w);
 }
 
+/* What a relay brought and nobody could read goes the same road when a person gives its payload. */
+static void what_could_not_be_read_is_heard_when_it_is_mended(void **state)
+{
+    struct world *w = a_quiet_world();
+    struct app_fixture *payments = &w->nodes[AT_PAYMENTS].f;
+    struct payload given = { .flow = FLOW_STOCK_FIRST, .amount = 2100 };
+    struct refuse_message m = { .subscription = SUBSCRIPTION_NATS,
+                                .topic = STR("order.confirmed"),
+                                .message_id = STR("m-1"),
+                                .body = STR("{\"messageId\":\"m-1\""),
+                                .code = FAILURE_CODE_MALFORMED,
+                                .detail = STR("It ends too early.") };
+    struct inbound_reader reader;
+    struct dead_letter_item letter;
+
+    (void)state;
+    inbound_reader_init(&reader);
+    reader.types = app_heard_types(payments->app);
+    app_set_message_reader(payments->app, &reader.base);
+    m.command = app_fixture_command(payments);
+    refuse_message_start(&m);
+    app_fixture_settle(payments);
+    assert_true(payments->is_done);
+    letter = the_open_letter(payments);
+    assert_true(uuid_parse(STR("0199a1f3-0000-7000-8000-000000000001"), &given.order_id.u));
+    assert_true(currency_parse(STR("USD"), &given.currency));
+    assert_true(text_id_parse(STR("r-1"), &given.reservation_id.t));
+    assert_int_equal(retry_letter(payments, letter.letter.id, &given), REPLY_OK);
+    assert_int_equal(app_fixture_count_events(payments, EVENT_ORDER_CONFIRMED), 1);
+    app_fixture_pass_ms(payments, 1000);
+    assert_int_equal(app_fixture_count_events(payments, EVENT_PAYMENT_PROCESSED) +
+                         app_fixture_count_events(payments, EVENT_PAYMENT_FAILED),
+                     1);
+    /* Its id is taken, as that of any message. */
+    assert_int_equal(say(payments, EVENT_ORDER_CONFIRMED, "m-1",
+                         "{\"orderId\":\"0199a1f3-0000-7000-8000-000000000001\","
+                         "\"flow\":\"stock_first\",\"reservationId\":\"r-1\","
+                         "\"amount\":21.00,\"currency\":\"USD\"}"),
+                     422);
+    assert_int_equal(app_fixture_count_events(payments, EVENT_ORDER_CONFIRMED), 1);
+    world_deinit(w);
+}
+
 /* What is answered names it, and nobody could ever find it again. */
 static void an_order_that_can_not_be_orderlys_is_refused(void **state)
 {
@@ -1051,6 +1095,7 @@ int main(void)
         cmocka_unit_test(pieces_leave_only_with_the_shipment_of_the_order),
         cmocka_unit_test(what_is_heard_is_kept_once_and_whole),
         cmocka_unit_test(a_heard_message_that_failed_is_corrected_and_handled),
+        cmocka_unit_test(what_could_not_be_read_is_heard_when_it_is_mended),
         cmocka_unit_test(an_order_that_can_not_be_orderlys_is_refused),
         cmocka_unit_test(a_process_listens_to_what_is_not_said_in_it),
         cmocka_unit_test(a_context_that_leaves_the_answer_to_others_is_listened_for),
