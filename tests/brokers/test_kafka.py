@@ -241,6 +241,9 @@ def test_a_broker_that_says_nothing_is_given_up_in_time(drive):
     d = drive("kafka", **config_of(other, "silent"))
     d.create()
     other.process.send_signal(signal.SIGSTOP)
+    # Its threads go on until one of them was there to hear it.
+    _, status = os.waitpid(other.process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
     try:
         answer = d.connect(700)
     finally:
