@@ -411,6 +411,23 @@ enum reply_code set_simulators(struct app_fixture *f, enum simulator which,
     return finish(f);
 }
 
+enum reply_code a_refusal(struct app_fixture *f, enum subscription_id s, const char *topic,
+                          struct str body)
+{
+    struct refuse_message c = { .command = app_fixture_command(f),
+                                .subscription = s,
+                                .topic = str_of(topic),
+                                .message_id = STR("their-1"),
+                                .content_type = STR("application/json"),
+                                .body = body,
+                                .attributes = STR("\0\0\0\1n\0\0\0\1v"),
+                                .code = FAILURE_CODE_MALFORMED,
+                                .detail = STR("The body is no JSON.") };
+
+    refuse_message_start(&c);
+    return finish(f);
+}
+
 /* ---- dead letters ---------------------------------------------------------------------------- */
 
 static struct payload given_payload;

@@ -87,6 +87,10 @@ enum reply_code a_message(struct app_fixture *f, enum event_type type, const cha
 enum reply_code set_simulators(struct app_fixture *f, enum simulator which,
                                const struct simulators *s);
 
+/* A message from a broker that can't be received. */
+enum reply_code a_refusal(struct app_fixture *f, enum subscription_id s, const char *topic,
+                          struct str body);
+
 /* Retry and discard of a dead letter; both run to their answer, f->letter_state is what it showed.
  * payload: NULL, or what a retry gives the message instead of its own. */
 enum reply_code retry_letter(struct app_fixture *f, struct dead_letter_id id,

@@ -203,6 +203,27 @@ static void close_letter(struct app_fixture *f, unsigned nth, bool is_discard)
     }
 }
 
+/* From brokers, one of which nobody can read; of a subscription that this process does not have. */
+static void history_of_refusals(struct app_fixture *f)
+{
+    struct dead_letter_item *letters;
+    unsigned n;
+
+    a_refusal(f, SUBSCRIPTION_KAFKA, "payment.approved", STR("\xff\0"));
+    a_refusal(f, SUBSCRIPTION_KAFKA, "payment.approved", STR("{"));
+    a_refusal(f, SUBSCRIPTION_KAFKA, "payment.approved", STR("{")); /* the same again */
+    a_refusal(f, SUBSCRIPTION_RABBITMQ, "nothing", STR_NONE);
+    letters = the_letters(f, &n);
+    for (unsigned i = 0; i < n; i++) {
+        struct dead_letter_id id = letters[i].letter.id;
+
+        if (letters[i].letter.subscription != SUBSCRIPTION_KAFKA)
+            continue;
+        discard_letter(f, id, false);
+        break;
+    }
+}
+
 static void history_of_failures(struct app_fixture *f, struct simulators *s)
 {
     s->payments.mode = PAYMENTS_APPROVE;
@@ -223,6 +244,7 @@ static void history_of_failures(struct app_fixture *f, struct simulators *s)
     set_simulators(f, SIMULATOR_PAYMENTS, s);
     close_letter(f, 2, false); /* of the parked ones */
     close_letter(f, 2, true);
+    history_of_refusals(f);
     app_fixture_pass_ms(f, 60000);
     an_order(f, "WIDGET-001", 1); /* waits for a retry at the end */
     app_fixture_pass_ms(f, 1000);

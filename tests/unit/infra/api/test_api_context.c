@@ -266,6 +266,87 @@ static void messages__of_unknown_orders_become_dead_letters(void **state)
     assert_null(strstr(f->body.p, "DeadLettered"));
 }
 
+static void refused__messages_show_their_bytes(void **state)
+{
+    struct api_fixture *f = *state;
+    const char *id;
+
+    a_refusal(&f->app, SUBSCRIPTION_KAFKA, "payment.declined", STR("\xff{"));
+    assert_int_equal(get(f, "/dead-letters?subscription=kafka"), 200);
+    assert_int_equal(count(f, "/data"), 1);
+    assert_value(f, "/data/0/subscription", "kafka");
+    assert_value(f, "/data/0/state", "open");
+    assert_value(f, "/data/0/topic", "payment.declined");
+    assert_value(f, "/data/0/messageId", "their-1");
+    assert_value(f, "/data/0/orderId", "null");
+    assert_value(f, "/data/0/attempts", "1");
+    assert_value(f, "/data/0/error/code", "malformed_json");
+    assert_value(f, "/data/0/message/payload/bodyBase64", "/3s=");
+    assert_value(f, "/data/0/message/payload/contentType", "application/json");
+    assert_value(f, "/data/0/message/payload/attributes/0/name", "n");
+    assert_value(f, "/data/0/message/payload/attributes/0/value", "v");
+    assert_value(f, "/data/0/message/payload/errorDetail", "The body is no JSON.");
+    id = new_id(f, "/data/0/deadLetterId");
+    assert_int_equal(get(f, "/dead-letters?code=malformed_json"), 200);
+    assert_int_equal(count(f, "/data"), 1);
+    get(f, path_of("/events?correlationId=", id, ""));
+    assert_int_equal(count(f, "/data"), 2);
+    assert_value(f, "/data/0/eventType", "MessageRefused");
+    assert_value(f, "/data/0/aggregateId", "kafka");
+    assert_value(f, "/data/1/eventType", "DeadLettered");
+    get(f, "/events?aggregateId=kafka");
+    assert_int_equal(count(f, "/data"), 2);
+    get(f, "/messages");
+    assert_null(strstr(f->body.p, "MessageRefused"));
+    assert_int_equal(get(f, "/metrics"), 200);
+    assert_non_null(strstr(f->body.p, "orderly_dead_letters{subscription=\"kafka\"} 1\n"));
+}
+
+static void refused__messages_are_received_with_a_payload(void **state)
+{
+    struct api_fixture *f = *state;
+    const char *id;
+
+    a_refusal(&f->app, SUBSCRIPTION_KAFKA, "payment.declined", STR("\xff{"));
+    get(f, "/dead-letters");
+    id = new_id(f, "/data/0/deadLetterId");
+    post(f, path_of("/dead-letters/", id, "/retry"), NULL);
+    assert_problem(f, 400, "validation");
+    post(f, path_of("/dead-letters/", id, "/retry"), "{\"payload\":{\"reason\":7}}");
+    assert_problem(f, 400, "validation");
+    assert_value(f, "/errors/0/pointer", "/payload/orderId");
+    assert_int_equal(post(f, path_of("/dead-letters/", id, "/retry"),
+                          "{\"payload\":{\"orderId\":\"shop-17\",\"reason\":\"no\"}}"),
+                     200);
+    assert_value(f, "/state", "retried");
+    settle(f);
+    get(f, "/events?eventType=PaymentDeclined");
+    assert_int_equal(count(f, "/data"), 1);
+    assert_value(f, "/data/0/metadata/messageId", "their-1");
+    /* The id is taken now, as if the message had come in like that. */
+    post(f, "/messages/payment.declined",
+         "{\"messageId\":\"their-1\",\"payload\":{\"orderId\":\"shop-18\",\"reason\":\"no\"}}");
+    assert_problem(f, 422, "idempotency_mismatch");
+}
+
+static void refused__messages_of_unknown_topics_say_what_to_do(void **state)
+{
+    struct api_fixture *f = *state;
+    const char *id;
+
+    a_refusal(&f->app, SUBSCRIPTION_NATS, "payment.nonsense", STR("{}"));
+    get(f, "/dead-letters");
+    id = new_id(f, "/data/0/deadLetterId");
+    post(f, path_of("/dead-letters/", id, "/retry"), "{\"payload\":{}}");
+    assert_problem(f, 400, "validation");
+    assert_value(f, "/errors/0/pointer", "/payload");
+    assert_int_equal(
+        post(f, path_of("/dead-letters/", id, "/discard"), "{\"reason\":\"nobody's\"}"), 200);
+    assert_value(f, "/state", "discarded");
+    assert_int_equal(get(f, "/metrics"), 200);
+    assert_null(strstr(f->body.p, "orderly_dead_letters{subscription=\"nats\"} 1\n"));
+}
+
 /* ---- products -------------------------------------------------------------------------------- */
 
 static void products__keep_their_price_when_only_the_currency_changes(void **state)
@@ -439,6 +520,9 @@ int main(void)
         T(messages__need_the_fields_of_their_topic),
         T(messages__have_known_fields_of_the_right_type),
         T(messages__of_unknown_orders_become_dead_letters),
+        T(refused__messages_show_their_bytes),
+        T(refused__messages_are_received_with_a_payload),
+        T(refused__messages_of_unknown_topics_say_what_to_do),
         T(dead_letters__of_large_messages_come_in_small_pages),
         T(products__keep_their_price_when_only_the_currency_changes),
         T(products__are_added_read_and_changed),
