@@ -363,6 +363,7 @@ static enum broker_result acknowledge(struct broker_relay *r)
         if (result == BROKER_OK && r->is_connected && received->connection == r->connection) {
             result = r->broker->ops->ack(r->broker, received->d.handle);
             r->now.counts.settled += result == BROKER_OK;
+            r->has_changed = true; /* nothing else may come that the count could go with */
         }
         relay_received_free(received);
     }
