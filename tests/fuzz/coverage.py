@@ -50,8 +50,8 @@ ABOUT = {
     "last_event_id": [API + "filters.c", API + "streams.c", APP + "feed.c", HTTP + "stream.c"],
     "messages": [API + name for name in (
         "cloud_messages.c", "message_batch.c", "messages.c")] + [INBOUND + name for name in (
-            "cloud_in.c", "json_in.c", "message_in.c", "payload_in.c")] + [
-            APP + "receive_message.c", DOMAIN + "order_decide_messages.c", DOMAIN + "order_hear.c",
+            "cloud_in.c", "json_in.c", "message_in.c", "payload_in.c", "proto_form.c")] + [
+            "src/infra/render/proto_read.c", APP + "receive_message.c", DOMAIN + "order_decide_messages.c", DOMAIN + "order_hear.c",
             "src/base/timetext.c", "src/base/uri.c", "src/infra/render/percent.c: digit_of is_raw_text percent_decode unquote"],
     "rows": [APP + name for name in (
         "dead_letters.c: dead_letter_decode dead_letter_encode", "deferred_lane.c", "event_codec.c",

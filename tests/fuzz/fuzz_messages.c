@@ -10,6 +10,8 @@
  *          empty line; bit 5: no request: the text is the payload of one of all messages;
  *          bit 6: no request: lines say topic, id and media type, lines up to an empty one the
  *          attributes, the rest is the body; bit 0: all topics are taken; bit 3: the body was cut;
+ *          bit 1: no such lines, the body is a CloudEvent in protobuf; bit 2, then: lines say the
+ *          message's name and the topic, and only the message's own fields are the text's;
  *          the first byte is the length that a word about it may have
  *
  * A message that is taken is shown by the lists and in the order's explanation, and a repeat of it
@@ -18,6 +20,8 @@
 #include "orderly/base/mem.h"
 #include "orderly/infra/inbound/message_in.h"
 #include "orderly/infra/inbound/payload_in.h"
+#include "orderly/infra/inbound/proto_form.h"
+#include "orderly/infra/render/proto_event.h"
 #include "orderly/infra/render/render_event.h"
 #include "rig/ask.h"
 #include "rig/fuzz.h"
@@ -57,6 +61,7 @@ static void look_around(struct shop *s, struct asked *a)
 }
 
 enum { FLAG_PAYLOAD = 1, FLAG_TOPIC = 8, FLAG_ATTRIBUTES = 16, FLAG_READ = 32, FLAG_BROKER = 64 };
+enum { FLAG_PROTO = 2, FLAG_PROTO_DATA = 4 }; /* of FLAG_BROKER */
 enum mode { MODE_PLAIN, MODE_STRUCTURED, MODE_BATCH, MODE_BINARY };
 
 /* The attributes of binary mode, a line each: the name without its prefix, a colon, the value. */
@@ -212,7 +217,8 @@ static void check_word(struct message_in *m, struct str why, size_t max)
 static enum message_result read_said(const struct message_said *said, uint64_t types, size_t max,
                                      struct digest16 *content)
 {
-    static const struct message_form forms[] = { { STR("text/x-lines"), open_lines } };
+    const struct message_form forms[] = { { STR("text/x-lines"), open_lines },
+                                          message_form_protobuf };
     static const struct cloud_config cloud = { .type_prefix = STR("shop.") };
     struct receive_message out = { .type = EVENT_NONE };
     struct arena arena;
@@ -244,6 +250,17 @@ static enum message_result read_said(const struct message_said *said, uint64_t t
     return result;
 }
 
+static void try_said(const struct message_said *said, unsigned flags, size_t max)
+{
+    uint64_t types = flags & FLAG_PAYLOAD ? UINT64_MAX : message_types_outside();
+    struct digest16 first, second;
+    enum message_result result = read_said(said, types, max, &first);
+
+    FUZZ_EXPECT(read_said(said, types, max, &second) == result &&
+                    memcmp(&first, &second, sizeof(first)) == 0,
+                "the same message is read otherwise");
+}
+
 static void try_broker(size_t max, unsigned flags, struct str in)
 {
     struct cloud_header headers[HEADERS_MAX];
@@ -252,16 +269,55 @@ static void try_broker(size_t max, unsigned flags, struct str in)
                                  .content_type = fuzz_take_line(&in),
                                  .headers = headers,
                                  .is_too_large = flags & FLAG_TOPIC };
-    uint64_t types = flags & FLAG_PAYLOAD ? UINT64_MAX : message_types_outside();
-    struct digest16 first, second;
-    enum message_result result;
 
     said.n_headers = take_headers(&in, headers);
     said.body = in;
-    result = read_said(&said, types, max, &first);
-    FUZZ_EXPECT(read_said(&said, types, max, &second) == result &&
-                    memcmp(&first, &second, sizeof(first)) == 0,
-                "the same message is read otherwise");
+    try_said(&said, flags, max);
+}
+
+/* A protobuf field of bytes, a text or a message. */
+static void add_field(struct buf *out, unsigned number, struct str value)
+{
+    char length[4] = { (char)(value.n | 0x80), (char)(value.n >> 7 | 0x80),
+                       (char)(value.n >> 14 | 0x80), (char)(value.n >> 21 & 0x7f) };
+    char tag = (char)(number << 3 | 2);
+
+    buf_add(out, &tag, 1);
+    buf_add(out, length, sizeof(length));
+    buf_add_str(out, value);
+}
+
+/* Lengths within lengths are what a mutation breaks first, so the envelope is made here. */
+static void wrap_data(struct str in, struct buf *out)
+{
+    struct str name = fuzz_take_line(&in), topic = fuzz_take_line(&in);
+    struct buf url = { 0 }, any = { 0 };
+
+    buf_printf(&url, PROTO_TYPE_URL_PREFIX STR_FMT, STR_ARG(name));
+    add_field(&any, 1, buf_str(&url));
+    add_field(&any, 2, in);
+    add_field(out, 1, STR("m-2"));
+    add_field(out, 2, STR("/s"));
+    add_field(out, 3, STR("1.0"));
+    add_field(out, 4, topic);
+    add_field(out, 8, buf_str(&any));
+    buf_deinit(&url);
+    buf_deinit(&any);
+}
+
+static void try_proto(size_t max, unsigned flags, struct str in)
+{
+    struct message_said said = { .content_type = PROTO_TYPE_EVENT,
+                                 .body = in,
+                                 .is_too_large = flags & FLAG_TOPIC };
+    struct buf body = { 0 };
+
+    if (flags & FLAG_PROTO_DATA) {
+        wrap_data(in, &body);
+        said.body = buf_str(&body);
+    }
+    try_said(&said, flags, max);
+    buf_deinit(&body);
 }
 
 /* ---- requests -------------------------------------------------------------------------------- */
@@ -303,6 +359,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (flags & FLAG_READ)
         try_payload(in, message_type(which));
+    else if (flags & FLAG_BROKER && flags & FLAG_PROTO)
+        try_proto(which, flags, in);
     else if (flags & FLAG_BROKER)
         try_broker(which, flags, in);
     else

@@ -313,6 +313,67 @@ MESSAGE_TOPICS = ["payment.approved", "payment.processed", "payment.declined", "
                   "shipment.delivered", "shipment.cancelled", "order.placed", "payment.nothing"]
 
 
+def proto(*fields):
+    """Bytes of protobuf: (number, value); a number is a varint, what else is bytes has its length."""
+    def varint(n):
+        n &= (1 << 64) - 1
+        low = b""
+        while n > 0x7f:
+            low += bytes([n & 0x7f | 0x80])
+            n >>= 7
+        return low + bytes([n])
+
+    out = b""
+    for number, value in fields:
+        if isinstance(value, int):
+            out += varint(number << 3) + varint(value)
+        else:
+            value = value.encode() if isinstance(value, str) else value
+            out += varint(number << 3 | 2) + varint(len(value)) + value
+    return out
+
+
+def proto_messages():
+    """What a broker hands over in protobuf: whole events, and the fields of a message alone."""
+    order = "0199a1f3-0000-7000-8000-000000000001"
+    stock = proto((1, "WIDGET-001"), (2, "WIDGET-001"), (3, 2))
+    line = proto((1, "A"), (2, "A"), (3, "n"), (4, "d"), (5, -3), (6, "19.99"), (7, "0.00"))
+    address = proto(*((i, text) for i, text in enumerate(("1 Main St", "", "X", "IL", "62701", "US", "ring"), 1)))
+    time = proto((1, 1795176000), (2, 120000000))
+    declined = proto((1, order), (3, "p-1"), (4, "r"), (5, time))
+    alone = [
+        ("PaymentDeclined", "payment.declined", declined),
+        ("PaymentApproved", "payment.approved", proto((1, order), (3, "p-1"), (4, "39.98"), (5, "USD"), (6, time))),
+        ("PaymentApproved", "shop.payment.approved", proto((1, order), (3, "p-1"), (4, "1e3"), (5, "USD"))),
+        ("StockReserved", "stock.reserved", proto((1, order), (3, "r-1"), (4, stock), (4, stock), (4, b""))),
+        ("ShipmentCreated", "shipment.created", proto((1, order), (3, order), (4, "T"), (99, "later"))),
+        ("ShipmentDispatched", "shipment.dispatched", proto((1, order), (3, order), (4, time))),
+        ("ShipmentDispatched", "shipment.dispatched", proto((1, order), (4, proto((1, 253402300800))))),
+        ("ShipmentDispatched", "shipment.dispatched", proto((1, order), (4, proto((1, 1), (2, -1))))),
+        ("OrderPlaced", "order.placed", proto((1, order), (2, "pay_first"), (3, "c"), (5, line), (6, "-1"), (6, "007"), (7, proto((1, "C"), (3, "1.5."))),
+                                              (8, "59.97"), (9, "USD"), (10, address), (11, time), (12, time))),
+        ("OrderCancelled", "order.cancelled", proto((1, order), (3, "r"), (4, "PAID"), (5, proto((1, "p"), (2, "00.5"), (3, "USD"))), (6, proto((1, "r-1"))))),
+        ("PaymentDeclined", "payment.declined", proto((1, order), (4, b"\xff"))),
+        ("PaymentDeclined", "payment.declined", b"\x0a\x7fx"),
+        ("Nothing", "payment.declined", b""),
+    ]
+    for i, (name, topic, data) in enumerate(alone):
+        yield f"proto-data-{i}", bytes([200, 0x47]) + f"{name}\n{topic}\n".encode() + data
+    head = [(1, "e-1"), (2, "/s"), (3, "1.0"), (4, "payment.declined")]
+    data = (8, proto((1, "type.googleapis.com/orderly.v1.PaymentDeclined"), (2, declined)))
+    text = (7, '{"orderId":"' + order + '","reason":"r"}')
+    extras = [(5, proto((1, name), (2, proto(value)))) for name, value in (
+        ("subject", (3, "x")), ("x1", (2, -7)), ("x2", (1, 1)), ("x3", (1, 0)), ("dataschema", (5, "https://a.b/c")), ("x4", (6, "/r")), ("time", (7, time)), ("x5", (4, b"\0")))]
+    whole = [head + [data], head + extras + [data], head + [text], head + [(6, text[1])], head, head[1:] + [text], head + [(5, proto((1, "x"))), text],
+             head + [(5, proto((1, "time"), (2, proto((7, proto((2, -1))))))), text], head + [(5, proto((1, "x"), (2, proto((3, b"\xff"))))), text],
+             [(1, b"\xff")] + head[1:] + [text], head + extras * 4 + [data], head + [(8, proto((1, "x/y"), (2, declined)))], head + [(7, "{")], head + [(7, "[]")],
+             head[:3] + [(4, "order.placed"), data], head + [(8, b"")]]
+    for i, fields in enumerate(whole):
+        yield f"proto-{i}", bytes([200, 0x42]) + proto(*fields)
+    yield "proto-cut", bytes([200, 0x42]) + proto(*head)[:-3]
+    yield "proto-by-name", bytes([200, 0x40]) + b"\n\napplication/cloudevents+protobuf\n\n" + proto(*whole[1])
+
+
 def messages():
     fields = {
         "payment": '"paymentId":"payment-77","amount":39.98,"approvedAmount":39.98,"currency":"USD","reason":"r"',
@@ -384,6 +445,7 @@ def messages():
             (200, 0x40, "\n\ntext/x-lines\n\n" + attributes.replace("payment.declined", "shop.order.paid") + payload),
             (200, 0x40, "stock.released\n\ntext/x-lines\n\n" + attributes + payload)]):
         yield f"broker-{i}", bytes([most, flags]) + raw("\0" + text)[1:]
+    yield from proto_messages()
     yield "sku-two", b"\5\1" + raw('\0{"orderId":"' + PENDING + '","reservationId":"r","items":[{"sku":"A","productId":"A","quantity":1}]}')[1:]
     yield "envelope", "\0\0" + ('{"messageId":"prov-77","topic":"payment.approved","correlationId":"' + CONFIRMED
                                 + '","timestamp":"2026-11-20T12:00:05.123+01:00","payload":{"orderId":"' + CONFIRMED
