@@ -1,0 +1,56 @@
+#!/bin/sh
+# Both flows over four processes, one context each, with a broker between them: starts them, places an
+# order of each flow, and shows both arriving. 'nats.sh' and 'rabbitmq.sh' start the broker, too.
+#
+# usage: four_processes.sh URL          such as nats://127.0.0.1:4222, amqp://127.0.0.1:5672
+#
+# ORDERLY names the program, build/release/orderly if it is not set. Everything is below a folder of
+# its own, which goes when the script ends; the processes end with it.
+set -eu
+url=${1:?usage: four_processes.sh URL}
+orderly=${ORDERLY:-$(dirname "$0")/../build/release/orderly}
+[ -x "$orderly" ] || { echo "there is no $orderly; './dev run' builds it" >&2; exit 1; }
+folder=$(mktemp -d)
+processes=
+# shellcheck disable=SC2086 # a list of numbers
+trap 'kill $processes 2>/dev/null; wait; rm -rf "$folder"' EXIT
+trap 'exit 1' INT TERM
+
+# start CONTEXT: on a free port, which its first line names.
+start() {
+    "$orderly" serve --contexts "$1" --data "$folder/$1" --relay "$url" --listen 127.0.0.1:0 \
+        --demo --set log.audit=false >"$folder/$1.out" 2>"$folder/$1.log" &
+    processes="$processes $!"
+    for _ in $(seq 300); do
+        grep -q '^listening' "$folder/$1.out" && return
+        sleep 0.1
+    done
+    echo "$1 did not start:" >&2
+    cat "$folder/$1.log" >&2
+    exit 1
+}
+
+at() { sed -n 's/^listening on //p' "$folder/$1.out"; }
+
+field() { grep -o "\"$1\":\"[^\"]*" | head -n 1 | cut -d'"' -f4; }
+
+for context in orders payments inventory shipments; do
+    start $context
+    echo "$context: $(at $context)"
+done
+orders=$(at orders)
+address='{"street":"1 Main St","city":"Springfield","postalCode":"62701","country":"US"}'
+
+order=$(curl -sf "$orders/orders" --json "{\"customerId\":\"me\",\"items\":[{\"sku\":\"WIDGET-001\",\"quantity\":2}],\"shippingAddress\":$address}" | field orderId)
+echo "order $order of stock_first: $(curl -sf "$orders/orders/$order?until=SHIPPED&wait=30s" | field status)"
+
+cart=$(curl -sf "$orders/carts" --json '{"customerId":"me"}' | field cartId)
+curl -sf "$orders/carts/$cart/items" --json '{"productId":"MUG-CERAMIC-001","quantity":1}' >"$folder/cart"
+order=$(curl -sf "$orders/orders/checkout" --json "{\"cartId\":\"$cart\",\"shippingAddress\":$address}" | field orderId)
+echo "order $order of pay_first: $(curl -sf "$orders/orders/$order?until=STOCK_RESERVED&wait=30s" | field status)"
+
+for context in payments inventory shipments; do
+    echo "what $context decided:"
+    curl -sf "$(at $context)/messages?limit=500" | grep -o '"topic":"[^"]*' | cut -d'"' -f4 |
+        grep -Ev '^(order|product)\.' | sort | uniq -c
+done

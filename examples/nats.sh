@@ -1,0 +1,16 @@
+#!/bin/sh
+# A nats-server with JetStream, four processes of Orderly, and two orders that go through all of them.
+# NATS_PORT, if it is set, is the broker's port.
+set -eu
+here=$(dirname "$0")
+store=$(mktemp -d)
+port=${NATS_PORT:-14222}
+nats-server -a 127.0.0.1 -p "$port" -js -sd "$store" >"$store/log" 2>&1 &
+broker=$!
+trap 'kill $broker 2>/dev/null; wait; rm -rf "$store"' EXIT
+trap 'exit 1' INT TERM
+for _ in $(seq 100); do
+    ! grep -q 'Server is ready' "$store/log" || break
+    sleep 0.1
+done
+"$here/four_processes.sh" "nats://127.0.0.1:$port"
