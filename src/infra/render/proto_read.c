@@ -128,17 +128,14 @@ static bool json_list(struct json_out *o, const ProtobufCMessage *m,
     return true;
 }
 
-/* What proto3 does not send, because it is empty, is not there. Numbers always are. */
+/* What proto3 does not send, because it is empty, is not there. Numbers always are, and what says
+ * something by being empty: a list (an order without discounts) and a description. */
 static bool is_absent(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *field)
 {
     const char *p;
-    size_t n;
 
-    if (field->label == PROTOBUF_C_LABEL_REPEATED) {
-        memcpy(&n, (const char *)m + field->quantifier_offset, sizeof(n));
-        return n == 0;
-    }
-    if (field->type == PROTOBUF_C_TYPE_INT64)
+    if (field->label == PROTOBUF_C_LABEL_REPEATED || field->type == PROTOBUF_C_TYPE_INT64 ||
+        strcmp(field->name, "description") == 0)
         return false;
     memcpy(&p, (const char *)m + field->offset, sizeof(void *));
     return !p || (field->type == PROTOBUF_C_TYPE_STRING && !p[0]);
