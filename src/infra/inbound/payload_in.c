@@ -141,7 +141,7 @@ static void read_order_id(struct payload_reader *r, struct yyjson_val *v,
 
     if (!json_in_value(r->in, v, path, &id_field, &text))
         return;
-    if (!uuid_parse(text.text, &r->p->order_id.u))
+    if (!uuid_parse(text.text, &r->p->order_id.u) || uuid_is_nil(r->p->order_id.u))
         r->p->foreign_order_id = text.text; /* an order that can't be ours */
 }
 
@@ -303,7 +303,8 @@ static void read_uuid(struct payload_reader *r, struct yyjson_val *v, const stru
     static const struct json_field id_field = { .kind = JSON_ID };
     struct json_text text;
 
-    if (json_in_value(r->in, v, path, &id_field, &text) && !uuid_parse(text.text, out))
+    if (json_in_value(r->in, v, path, &id_field, &text) &&
+        (!uuid_parse(text.text, out) || uuid_is_nil(*out)))
         json_in_fault(r->in, path, "must be a UUID");
 }
 
