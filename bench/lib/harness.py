@@ -44,7 +44,7 @@ class WrongResult(Exception):
 # ---- the machine
 
 
-def _first_line_of(command):
+def first_line_of(command):
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, cwd=ROOT)
         lines = (done.stdout + done.stderr).splitlines()
@@ -61,7 +61,7 @@ def _field_of(path, name):
 
 
 def _file_system_of(path):
-    return _first_line_of(["stat", "--file-system", "--format=%T", str(path)]) or "unknown"
+    return first_line_of(["stat", "--file-system", "--format=%T", str(path)]) or "unknown"
 
 
 def print_machine(args, *programs):
@@ -71,10 +71,10 @@ def print_machine(args, *programs):
     print(f"machine   {_field_of('/proc/cpuinfo', 'model name')}, {cores} cores,"
           f" {memory_kib / 2**20:.1f} GiB, {platform.system()} {platform.release()}")
     print(f"load      {os.getloadavg()[0]:.2f} (one-minute average before the first run)")
-    commit = _first_line_of(["git", "describe", "--always", "--dirty"])
+    commit = first_line_of(["git", "describe", "--always", "--dirty"])
     versions = [f"commit {commit}"] if commit and " " not in commit else []
     for program in programs:
-        versions.append(_first_line_of([str(program), "--version"]) or Path(program).name)
+        versions.append(first_line_of([str(program), "--version"]) or Path(program).name)
     print(f"versions  {'; '.join(versions)}; build {build}")
     if is_durable(args):
         folder = data_folder(args)
