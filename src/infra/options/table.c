@@ -225,7 +225,9 @@ static const struct option bus[] = {
     }
 
 static const struct option relays[] = {
-    { "relay", "URL,…", "pass messages on to these brokers: nats://, kafka://, amqp://HOST[:PORT]",
+    { "relay", "URL,…",
+      "pass messages on to these brokers: nats://, kafka://, amqp://HOST[:PORT]; with TLS tls://, "
+      "kafka+tls://, amqps://",
       .type = OPTION_TEXT, .has_flag = true, .most = OPTIONS_TEXT_MAX - 1, AT(relay) },
     { "relay.modules", "DIR", "where the brokers' adapters are; else beside the program",
       .type = OPTION_PATH, AT(relay_modules) },
