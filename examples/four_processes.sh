@@ -9,7 +9,7 @@
 set -eu
 url=${1:?usage: four_processes.sh URL}
 orderly=${ORDERLY:-$(dirname "$0")/../build/release/orderly}
-[ -x "$orderly" ] || { echo "there is no $orderly; './dev run' builds it" >&2; exit 1; }
+[ -x "$orderly" ] || { echo "there is no $orderly; './dev run' builds it, and its adapters of the brokers whose libraries are here" >&2; exit 1; }
 folder=$(mktemp -d)
 processes=
 # shellcheck disable=SC2086 # a list of numbers
@@ -18,6 +18,7 @@ trap 'exit 1' INT TERM
 
 # start CONTEXT: on a free port, which its first line names.
 start() {
+    : >"$folder/$1.out"
     "$orderly" serve --contexts "$1" --data "$folder/$1" --relay "$url" --listen 127.0.0.1:0 \
         --demo --set log.audit=false >"$folder/$1.out" 2>"$folder/$1.log" &
     processes="$processes $!"

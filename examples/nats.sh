@@ -2,6 +2,7 @@
 # A nats-server with JetStream, four processes of Orderly, and two orders that go through all of them.
 # NATS_PORT, if it is set, is the broker's port.
 set -eu
+command -v nats-server >/dev/null || { echo "nats-server is not here: apt install nats-server" >&2; exit 1; }
 here=$(dirname "$0")
 store=$(mktemp -d)
 port=${NATS_PORT:-14222}

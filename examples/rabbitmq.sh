@@ -2,6 +2,7 @@
 # A rabbitmq-server of its own, four processes of Orderly, and two orders that go through all of them.
 # AMQP_PORT, if it is set, is the broker's port; the next two are its, too.
 set -eu
+[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || { echo "rabbitmq-server is not here: apt install rabbitmq-server" >&2; exit 1; }
 here=$(dirname "$0")
 store=$(mktemp -d)
 port=${AMQP_PORT:-15673}

@@ -520,6 +520,9 @@ static void listen_now(struct server *s)
     tcp_listener_address(s->listener, &bound);
     tcp_address_format(&bound, where);
     relays_start(s->relays);
+    if (!app_has(s->app, CONTEXT_ORDERS) && !relays_any(s->relays))
+        say_one(s, LOG_WARN, "hears_nobody", "why",
+                STR("a process without Orders is told of orders by a relay, and has none"));
     say_loaded(s);
     warn_of_kept_settings(s);
     {

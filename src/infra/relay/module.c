@@ -50,7 +50,9 @@ enum err broker_module_load(const char *name, const char *folder, const struct b
 
     if (!find(name, folder, path)) {
         (void)snprintf(why, BROKER_MODULE_WHY_MAX,
-                       "there is no adapter %.900s; this build was made without it", path);
+                       "there is no adapter %.800s: it is built where the broker's client library "
+                       "is, and looked for beside the program or in relay.modules",
+                       path);
         return ERR_NOT_FOUND;
     }
     handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);

@@ -109,7 +109,7 @@ const char *relay_url_parse(struct str url, struct relay_url *out)
             return "the user before '@' is missing";
     }
     if (!address_is_fine(rest))
-        return "must name HOST or HOST:PORT, several with commas between";
+        return "must name HOST or HOST:PORT (1 to 65535), several with commas between";
     if (out->path.n && out->kind != RELAY_RABBITMQ)
         return "nothing may stand behind HOST:PORT";
     out->address = rest;

@@ -275,6 +275,14 @@ enum err relays_create(const struct relays_config *config, struct relays **out,
     return complaints->n == complained ? ERR_OK : ERR_INVALID;
 }
 
+bool relays_any(const struct relays *r)
+{
+    for (unsigned k = 0; k < RELAY_KINDS; k++)
+        if (r->list[k].relay)
+            return true;
+    return false;
+}
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
 #define FOR_EACH_RELAY(r, one)                                                                     \

@@ -29,6 +29,7 @@ struct relays;
  * thing. Without a URL there are no relays, and nothing is loaded. */
 MUST_CHECK enum err relays_create(const struct relays_config *config, struct relays **out,
                                   struct buf *complaints);
+bool relays_any(const struct relays *r);
 /* The app has started. */
 void relays_start(struct relays *r);
 /* Together with app_drain. */
