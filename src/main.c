@@ -177,6 +177,7 @@ static void on_relays_closed(void *ctx)
 {
     struct server *s = ctx;
 
+    ENSURE(uv_timer_start(&s->deadline, on_left_behind, LEAVE_MS, 0) == 0);
     store_thread_close(s->store, on_store_closed, s);
 }
 
@@ -186,7 +187,7 @@ static void close_all(struct server *s)
     if (s->is_closing)
         return;
     s->is_closing = true;
-    ENSURE(uv_timer_start(&s->deadline, on_left_behind, LEAVE_MS, 0) == 0);
+    ENSURE(uv_timer_start(&s->deadline, on_left_behind, RELAYS_CLOSE_MS, 0) == 0);
     relays_close(s->relays, on_relays_closed, s);
 }
 

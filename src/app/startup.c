@@ -340,7 +340,9 @@ static enum err startup_events(struct startup *s, const struct store_view *v)
 
     startup_skip_audit(s);
     for (unsigned i = SUBSCRIPTION_NONE + 1; i < SUBSCRIPTION_COUNT; i++)
-        if (s->app->bus.subscriptions[i] && s->cursors[i] < slowest)
+        /* A relay may be behind by history, and passes over nothing by what it left. */
+        if (s->app->bus.subscriptions[i] && !subscription_is_relay((enum subscription_id)i) &&
+            s->cursors[i] < slowest)
             slowest = s->cursors[i];
     at = slowest < s->counts.position ? slowest : s->counts.position;
     for (at++; at <= s->last_position; at++) {

@@ -30,7 +30,11 @@ bool receiver_begin(struct receiver *r, int64_t deadline_ms)
 {
     amqp_basic_qos_t qos = { .prefetch_count = (uint16_t)r->config->unacked_max };
     amqp_basic_consume_t consume = { .queue = codec_bytes(r->config->group),
-                                     .consumer_tag = codec_bytes(str_of(consumer_tag)) };
+                                     .consumer_tag = codec_bytes(str_of(consumer_tag)),
+                                     /* While the broker takes an earlier connection of ours for
+                                      * alive it keeps what that one has not acked, and would
+                                      * hand it over behind later messages: better none at all. */
+                                     .exclusive = 1 };
 
     handles_clear(&r->unacked);
     r->handle_base += r->number_last;

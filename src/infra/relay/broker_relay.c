@@ -252,16 +252,25 @@ void broker_relay_start(struct broker_relay *r)
 {
     REQUIRE(!r->has_thread);
     listen_now(r);
-    ENSURE(uv_thread_create(&r->thread, relay_thread_run, r) == 0);
-    r->has_thread = true;
+    r->has_thread = uv_thread_create(&r->thread, relay_thread_run, r) == 0;
+    if (!r->has_thread) { /* no order waits for a broker, nor does the server for a thread */
+        (void)snprintf(r->port.why, sizeof(r->port.why), "the system has no thread left for it");
+        say(r, LOG_ERROR, "relay_stuck", r->port.why);
+    }
 }
 
-/* Never started: nobody has taken what was handed over. */
+/* What the thread has not taken: all of it where it is not connected. */
 static void give_back_handed(struct broker_relay *r)
 {
-    while (!list_is_empty(&r->handed)) {
+    struct list handed;
+
+    uv_mutex_lock(&r->lock);
+    list_take_all(&handed, &r->handed);
+    r->asked_to_drain = true;
+    uv_mutex_unlock(&r->lock);
+    while (!list_is_empty(&handed)) {
         struct relay_item *item =
-            container_of(list_pop_front(&r->handed), struct relay_item, letter.link);
+            container_of(list_pop_front(&handed), struct relay_item, letter.link);
 
         item->outcome = RELAY_UNAVAILABLE;
         end_item(r, item);
@@ -271,14 +280,9 @@ static void give_back_handed(struct broker_relay *r)
 void broker_relay_drain(struct broker_relay *r)
 {
     relay_inbound_drain(&r->inbound);
-    if (!r->has_thread) {
-        give_back_handed(r);
-        return;
-    }
-    uv_mutex_lock(&r->lock);
-    r->asked_to_drain = true;
-    uv_mutex_unlock(&r->lock);
-    wake(r);
+    give_back_handed(r);
+    if (r->has_thread)
+        wake(r);
 }
 
 void broker_relay_close(struct broker_relay *r, void (*on_closed)(void *ctx), void *ctx)

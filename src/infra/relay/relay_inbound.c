@@ -13,9 +13,9 @@ static void hand_over(struct relay_inbound *in, struct relay_received *received)
     struct broker_delivery d = received->d;
     unsigned slot = in->free[--in->n_free];
 
-    in->slots[slot] = received;
     d.handle = slot;
     inlet_take(in->inbox, &d);
+    in->slots[slot] = mem_realloc(received, sizeof(*received)); /* done comes later */
 }
 
 static void hand_over_waiting(struct relay_inbound *in)

@@ -7,7 +7,7 @@
  *   relay_render.c   a message as the broker gets it
  *
  * An item stands for one message in the relay's hands. It is in exactly one list: free (loop), handed
- * (under the lock), todo or unacked (thread), or on its way back in the mailbox. Whoever has it may
+ * (under the lock; while there is no connection all of them are), todo or unacked (thread), or on its way back in the mailbox. Whoever has it may
  * touch it; the message itself never changes, and is kept alive by the delivery. */
 #ifndef ORDERLY_SRC_INFRA_RELAY_PRIVATE_H
 #define ORDERLY_SRC_INFRA_RELAY_PRIVATE_H
@@ -81,7 +81,8 @@ struct broker_relay {
     struct relay_status now; /* goes to status */
     bool is_connected, is_draining, is_ending, has_changed;
     int64_t connected_ms, retry_at_ms, retry_ms; /* of connecting */
-    int64_t paused_until_ms, pause_ms;           /* of publishing */
+    int64_t paused_until_ms, pause_ms, again_ms; /* of publishing */
+    int64_t head_since_ms;                       /* the first of unacked is the first since then */
     int64_t drain_ends_ms;
     bool acked_since_connect;
     struct relay_render render;

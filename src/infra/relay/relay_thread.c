@@ -94,6 +94,8 @@ static struct relay_item *take_unacked(struct broker_relay *r, uint64_t tag)
     struct relay_item *item = find_unacked(r, tag);
 
     if (item) {
+        if (r->unacked.next == &item->letter.link)
+            r->head_since_ms = now_ms();
         list_remove(&item->letter.link);
         item->is_unacked = false;
     }
@@ -109,10 +111,12 @@ static void on_acked(struct broker_host *host, uint64_t tag)
         return;
     r->now.counts.acked++;
     r->acked_since_connect = true;
-    r->pause_ms = 0;
-    r->paused_until_ms = 0;
-    if (r->now.why[0])
-        say_why(r, "");
+    /* Only what was published behind it says that a refusal is over. */
+    if (item->published_ms > r->again_ms) {
+        r->pause_ms = 0;
+        if (r->now.why[0])
+            say_why(r, "");
+    }
     give_back(r, item, RELAY_ACKED);
 }
 
@@ -156,6 +160,7 @@ static void on_again(struct broker_host *host, uint64_t tag, struct str why)
     item->turn++;
     list_push_front(&r->todo, &item->letter.link);
     r->now.counts.again++;
+    r->again_ms = now_ms();
     (void)snprintf(line, sizeof(line), "not taken: " STR_FMT, STR_ARG(why));
     say_why(r, line);
     if (r->paused_until_ms > now_ms())
@@ -217,6 +222,11 @@ static void lose(struct broker_relay *r, const char *why)
     r->has_changed = true;
     say_why(r, line);
     take_back_unacked(r);
+    /* Where the loop can have it back without waiting for a connect that takes its time. */
+    uv_mutex_lock(&r->lock);
+    list_append_all(&r->todo, &r->handed);
+    list_append_all(&r->handed, &r->todo);
+    uv_mutex_unlock(&r->lock);
     try_later(r);
 }
 
@@ -263,7 +273,8 @@ static void take(struct broker_relay *r)
 
     (void)!read(r->wake_fd, &rings, sizeof(rings)); /* before what it announced is taken */
     uv_mutex_lock(&r->lock);
-    list_append_all(&r->todo, &r->handed);
+    if (r->is_connected || r->is_draining)
+        list_append_all(&r->todo, &r->handed);
     list_append_all(&r->to_ack, &r->settled);
     listens_anew = r->asked_to_listen;
     r->asked_to_listen = false;
@@ -303,6 +314,8 @@ static enum broker_result publish_one(struct broker_relay *r, struct relay_item 
     /* Known before it is told of. */
     item->is_unacked = true;
     item->published_ms = now_ms();
+    if (list_is_empty(&r->unacked))
+        r->head_since_ms = item->published_ms;
     list_push_back(&r->unacked, &item->letter.link);
     result = r->broker->ops->publish(r->broker, &m);
     if (result == BROKER_OK) {
@@ -343,11 +356,11 @@ static enum broker_result publish(struct broker_relay *r, int *wait_ms)
     return BROKER_OK;
 }
 
-/* A broker that keeps the connection and says nothing, or has forgotten what it was given. */
+/* A broker that keeps the connection and says nothing, or has forgotten one that it was given: the
+ * oldest stays the oldest. A slow one is none. */
 static bool is_silent(const struct broker_relay *r)
 {
-    return !list_is_empty(&r->unacked) &&
-           now_ms() - item_of(r->unacked.next)->published_ms >= RELAY_ACK_TIMEOUT_MS;
+    return !list_is_empty(&r->unacked) && now_ms() - r->head_since_ms >= RELAY_ACK_TIMEOUT_MS;
 }
 
 /* What an earlier connection brought has no handle any more: the broker gives it again, and it is known

@@ -9,6 +9,8 @@
 #include "orderly/infra/render/cloud_event.h"
 #include <uv.h>
 
+/* In which relays_close is done, unless something hangs: a connect that is under way takes its time. */
+#define RELAYS_CLOSE_MS 8000
 #define RELAY_SECRET_MAX 1024 /* bytes of a password or a token */
 
 /* Everything it points to outlives the relays. */

@@ -1,5 +1,6 @@
 /* A relay with a broker that does as it is told: the real bus, log and loop, memory as the store, and
  * an adapter in the test's hands. Waiting is for something to happen, with a deadline of a minute. */
+#include "../../../../src/app/app_private.h"
 #include "orderly/base/mem.h"
 #include "orderly/infra/loop/random_sodium.h"
 #include "orderly/infra/loop/scheduler_uv.h"
@@ -26,6 +27,7 @@ struct scripted_broker {
     struct broker_host *host;
     uv_mutex_t lock;
     bool is_away;      /* connect fails; a connection that there is, is lost */
+    bool is_slow;      /* a connect does not come back while it is */
     bool is_silent;    /* publishes are not answered */
     bool is_full;      /* publish says busy */
     unsigned again;    /* so many are not taken */
@@ -36,7 +38,7 @@ struct scripted_broker {
         uint64_t position;
     } seen[SEEN_MAX];
     unsigned n_seen, n_published, n_connects, n_disconnects;
-    unsigned most_unanswered;
+    unsigned most_unanswered, n_slow;
     /* Its thread only. */
     struct {
         uint64_t tag;
@@ -65,6 +67,12 @@ static enum broker_result broker_connect(struct broker *b, int timeout_ms)
 
     (void)timeout_ms;
     uv_mutex_lock(&s->lock);
+    while (s->is_slow) {
+        s->n_slow++;
+        uv_mutex_unlock(&s->lock);
+        (void)poll(NULL, 0, 1);
+        uv_mutex_lock(&s->lock);
+    }
     is_away = s->is_away;
     s->n_connects += !is_away;
     uv_mutex_unlock(&s->lock);
@@ -211,7 +219,7 @@ struct world {
     struct broker_relay *relay;
     bool topics[EVENT_TYPE_COUNT];
     struct arena arena;
-    bool is_ready, is_answered, is_drained, is_relay_closed;
+    bool is_ready, is_answered, is_drained, is_relay_closed, is_closed;
     uint64_t deadline_ms;
     bool (*reached)(struct world *w);
     unsigned wanted;
@@ -364,7 +372,8 @@ static int teardown(void **state)
 {
     struct world *w = *state;
 
-    close_world(w);
+    if (!w->is_closed)
+        close_world(w);
     assert_int_equal(uv_loop_close(&w->loop), 0);
     app_destroy(w->app);
     broker_relay_destroy(w->relay);
@@ -647,8 +656,38 @@ static void relay__gives_back_at_a_drain_what_the_broker_does_not_have_and_the_n
     w->ticks.data = w;
     scheduler_uv_init(&w->scheduler, &w->loop);
     build(w);
+    assert_int_equal(w->app->handled.len, 0); /* a start reads nothing for a relay */
     run_until(w, is_all_passed);
     assert_whole_and_in_order(w);
+}
+
+static bool is_connecting(struct world *w)
+{
+    unsigned n;
+
+    (void)w;
+    SCRIPT(n = the_broker->n_slow);
+    return n > 0;
+}
+
+static void relay__drains_while_a_connect_does_not_come_back(void **state)
+{
+    struct world *w = *state;
+
+    some_messages(w, 3);
+    run_until(w, is_all_passed);
+    SCRIPT(the_broker->is_away = the_broker->is_slow = true);
+    some_messages(w, 20);
+    run_until(w, is_connecting);
+    broker_relay_drain(w->relay);
+    app_drain(w->app, on_drained, w);
+    run_until(w, is_drained);
+    SCRIPT(assert_true(the_broker->is_slow); the_broker->is_slow = false);
+    broker_relay_close(w->relay, on_relay_closed, w);
+    run_until(w, is_relay_closed);
+    store_thread_close(w->store, on_store_closed, w);
+    assert_int_equal(uv_run(&w->loop, UV_RUN_DEFAULT), 0);
+    w->is_closed = true;
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -663,6 +702,7 @@ int main(void)
         TEST(relay__publishes_again_what_the_broker_did_not_take),
         TEST(relay__makes_a_dead_letter_of_what_the_broker_will_never_take_and_goes_on),
         TEST(relay__goes_on_with_a_client_that_has_room_again),
+        TEST(relay__drains_while_a_connect_does_not_come_back),
         TEST(
             relay__gives_back_at_a_drain_what_the_broker_does_not_have_and_the_next_start_sends_it),
     };
