@@ -228,7 +228,12 @@ PLANTS = [
         # With the key, another answer is kept than the one that was given.
         "stored_answer_of_another_request",
         "src/app/command.c",
-        (("        .answer = c->answer,", "        .answer = { .status = c->answer.status },"),),
+        (
+            (
+                "&c->request, &c->answer,",
+                "&c->request, &(const struct answer){ .status = c->answer.status },",
+            ),
+        ),
         ("ONCE",),
     ),
     Plant(
