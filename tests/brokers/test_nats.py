@@ -531,7 +531,10 @@ def test_what_was_not_acked_comes_again_to_the_next_connection_before_what_is_ne
         c.put("orders.payment.approved", b"5")
     d.events.clear()
     assert d.connect()["code"] == "ok"
-    assert [m["body"] for m in d.receive(5)] == [b"0", b"2", b"3", b"4", b"5"]
+    # Where this takes longer than ack_wait some of them come twice.
+    assert d.serve_until(lambda: len({m["body"] for m in d.of("received")}) == 5)["code"] == "ok"
+    bodies = list(dict.fromkeys(m["body"] for m in d.of("received")))
+    assert bodies == [b"0", b"2", b"3", b"4", b"5"]
     # Handles of the connection before are nobody's now.
     assert d.ack(deliveries[0])["code"] == "ok"
     for m in d.of("received"):
