@@ -7,7 +7,7 @@ static struct relay_received *received_of(struct list *link)
     return container_of(link, struct relay_received, letter.link);
 }
 
-/* The inbox has a copy. */
+/* The inlet has a copy; what stays is the handle and the connection. */
 static void hand_over(struct relay_inbound *in, struct relay_received *received)
 {
     struct broker_delivery d = received->d;

@@ -64,6 +64,7 @@ struct broker_attribute {
     struct str name, value;
 };
 
+/* Views that are good until publish returns. */
 struct broker_message {
     uint64_t tag;              /* the relay's; names the message in acked and refused */
     struct str topic;          /* order.placed */
@@ -112,7 +113,8 @@ enum broker_result {
 struct broker;
 struct broker_ops {
     void (*destroy)(struct broker *b); /* not connected */
-    /* Works within timeout_ms, or fails. On BROKER_LOST the broker is as before. */
+    /* Works within timeout_ms, or fails; it can't be woken meanwhile. On BROKER_LOST the broker is as
+     * before. */
     enum broker_result (*connect)(struct broker *b, int timeout_ms);
     /* Without waiting for the broker's word: exactly one of acked, refused, again follows in a later
      * serve of this connection. */
