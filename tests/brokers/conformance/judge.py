@@ -1,0 +1,61 @@
+"""What the conformance tests ask the server and the channel, and what has to agree."""
+import time
+
+import shop
+from tried import metric  # noqa: F401
+
+PATIENCE_SECONDS = 120
+PASSED_ON = ("order.", "payment.", "stock.", "inventory.", "shipment.")
+
+
+def eventually(what, seconds=PATIENCE_SECONDS):
+    """What it answers, when that is something."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = what()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"not in {seconds} s"
+        time.sleep(0.05)
+
+
+def orders(client, n, sku, flow=None):
+    more = {"flow": flow} if flow else {}
+    return [shop.place(client, sku, 1, **more)["orderId"] for _ in range(n)]
+
+
+def settled(client, ids):
+    """All these orders have come to their end or to rest, so nothing more is said of them."""
+    for order in ids:
+        client.get(f"/orders/{order}?until=SHIPPED,STOCK_RESERVED,{shop.FINAL}&wait=10s").is_(200)
+
+
+def said(client):
+    """What the server passes on: (id, key, topic) in the order of the log."""
+    return [(m["messageId"], m["correlationId"], m["topic"]) for m in client.all("/messages?limit=500")
+            if m["topic"].startswith(PASSED_ON)]
+
+
+def by_key(messages):
+    keys = {}
+    for m in messages:
+        keys.setdefault(m[1], []).append(m[0])
+    return keys
+
+
+def without_repeats(ids):
+    return list(dict.fromkeys(ids))
+
+
+def arrives(client, channel):
+    """Everything said is on the channel, and nothing else; what it recorded."""
+    def has_all():
+        # In this order: what is recorded was said before.
+        recorded = channel.recorded()
+        wanted = said(client)
+        return {m[0] for m in recorded} == {m[0] for m in wanted} and (recorded, wanted)
+    recorded, wanted = eventually(has_all)
+    got = by_key(recorded)
+    for key, ids in by_key(wanted).items():
+        assert without_repeats(got[key]) == ids, f"order of {key}"
+    return recorded
