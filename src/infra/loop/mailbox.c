@@ -4,15 +4,25 @@
 static void mailbox_on_doorbell(uv_async_t *h)
 {
     struct mailbox *m = container_of(h, struct mailbox, doorbell);
-    struct list letters;
+    bool is_rung = m->is_rung;
 
+    m->is_rung = false;
     uv_mutex_lock(&m->lock);
-    list_take_all(&letters, &m->letters);
+    list_append_all(&m->left, &m->letters);
     uv_mutex_unlock(&m->lock);
-    if (list_is_empty(&letters))
+    if (list_is_empty(&m->left) && !is_rung)
         return;
-    m->drain(m, &letters);
-    ENSURE(list_is_empty(&letters));
+    m->drain(m, &m->left);
+    if (!list_is_empty(&m->left))
+        mailbox_ring(m);
+}
+
+void mailbox_ring(struct mailbox *m)
+{
+    if (m->is_rung || m->is_closing)
+        return;
+    m->is_rung = true;
+    uv_async_send(&m->doorbell);
 }
 
 void mailbox_init(struct mailbox *m, uv_loop_t *loop, mailbox_drain_cb drain)
@@ -21,6 +31,7 @@ void mailbox_init(struct mailbox *m, uv_loop_t *loop, mailbox_drain_cb drain)
 
     *m = (struct mailbox){ .drain = drain };
     list_init(&m->letters);
+    list_init(&m->left);
     rc = uv_mutex_init(&m->lock);
     ENSURE(rc == 0);
     rc = uv_async_init(loop, &m->doorbell, mailbox_on_doorbell);
@@ -39,6 +50,7 @@ static void mailbox_on_closed(uv_handle_t *h)
 void mailbox_close(struct mailbox *m, mailbox_close_cb on_closed)
 {
     m->on_closed = on_closed;
+    m->is_closing = true;
     uv_close((uv_handle_t *)&m->doorbell, mailbox_on_closed);
 }
 

@@ -18,8 +18,8 @@ struct letter {
 struct desk {
     uv_loop_t loop;
     struct mailbox box;
-    unsigned next[THREADS]; /* the number that is expected */
-    unsigned n, n_drains;
+    unsigned next[THREADS];            /* the number that is expected */
+    unsigned n, n_drains, n_taken_max; /* at a drain; 0: all */
     bool is_closed;
 };
 
@@ -28,9 +28,13 @@ static void desk_on_letters(struct mailbox *m, struct list *letters)
     struct desk *d = container_of(m, struct desk, box);
 
     d->n_drains++;
-    while (!list_is_empty(letters)) {
+    for (unsigned taken = 0; !list_is_empty(letters); taken++) {
         struct letter *l = container_of(list_pop_front(letters), struct letter, link);
 
+        if (d->n_taken_max && taken == d->n_taken_max) {
+            list_push_front(letters, &l->link);
+            return;
+        }
         assert_int_equal(l->number, d->next[l->thread]);
         d->next[l->thread]++;
         d->n++;
@@ -112,6 +116,69 @@ static void mailbox__drains_all_letters_at_one_ring_and_never_inside_post(void *
     desk_close(&d);
 }
 
+static void letters_init(struct letter *letters, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        letters[i] = (struct letter){ .number = i };
+}
+
+static void mailbox__gives_what_a_turn_left_in_the_next_before_what_came_meanwhile(void **state)
+{
+    static struct letter letters[11];
+    struct desk d;
+
+    (void)state;
+    desk_open(&d);
+    d.n_taken_max = 4;
+    letters_init(letters, 11);
+    for (unsigned i = 0; i < 9; i++)
+        mailbox_post(&d.box, &letters[i].link);
+    (void)uv_run(&d.loop, UV_RUN_ONCE);
+    assert_int_equal(d.n_drains, 1);
+    assert_int_equal(d.n, 4);
+    mailbox_post(&d.box, &letters[9].link);
+    mailbox_post(&d.box, &letters[10].link);
+    while (d.n < 11) /* in their order, which the drain looks at */
+        (void)uv_run(&d.loop, UV_RUN_ONCE);
+    assert_int_equal(d.n_drains, 3);
+    (void)uv_run(&d.loop, UV_RUN_NOWAIT);
+    assert_int_equal(d.n_drains, 3);
+    desk_close(&d);
+}
+
+static void mailbox__that_is_rung_drains_though_there_is_no_letter(void **state)
+{
+    struct desk d;
+
+    (void)state;
+    desk_open(&d);
+    mailbox_ring(&d.box);
+    mailbox_ring(&d.box);
+    assert_int_equal(d.n_drains, 0);
+    (void)uv_run(&d.loop, UV_RUN_ONCE);
+    (void)uv_run(&d.loop, UV_RUN_NOWAIT);
+    assert_int_equal(d.n_drains, 1);
+    desk_close(&d);
+    mailbox_ring(&d.box);
+}
+
+static void mailbox__that_is_closed_drops_what_a_turn_left(void **state)
+{
+    static struct letter letters[3];
+    struct desk d;
+
+    (void)state;
+    desk_open(&d);
+    d.n_taken_max = 2;
+    letters_init(letters, 3);
+    for (unsigned i = 0; i < 3; i++)
+        mailbox_post(&d.box, &letters[i].link);
+    (void)uv_run(&d.loop, UV_RUN_ONCE);
+    assert_int_equal(d.n, 2);
+    desk_close(&d);
+    assert_int_equal(d.n, 2);
+}
+
 static void mailbox__drops_letters_that_come_after_the_last_turn(void **state)
 {
     struct letter l = { .number = 0 };
@@ -129,6 +196,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mailbox__keeps_the_order_of_each_posting_thread),
         cmocka_unit_test(mailbox__drains_all_letters_at_one_ring_and_never_inside_post),
+        cmocka_unit_test(mailbox__gives_what_a_turn_left_in_the_next_before_what_came_meanwhile),
+        cmocka_unit_test(mailbox__that_is_rung_drains_though_there_is_no_letter),
+        cmocka_unit_test(mailbox__that_is_closed_drops_what_a_turn_left),
         cmocka_unit_test(mailbox__drops_letters_that_come_after_the_last_turn),
     };
 
