@@ -26,7 +26,8 @@ struct inbox_item {
     struct inbox_lane *lane; /* NULL: of no order that anybody knows */
     struct list lane_link;
     struct timer again;
-    int64_t wait_ms; /* the last one; 0: it was not held yet */
+    struct list due_link; /* its time has come, and its turn has not */
+    int64_t wait_ms;      /* the last one; 0: it was not held yet */
 
     struct arena memory; /* what was said, and why it can't be received */
     struct message_said said;
@@ -54,7 +55,9 @@ struct inlet {
     struct list items; /* all of them, oldest first */
     struct list ended; /* ITEM_ENDED, oldest first */
     struct map lanes;
-    struct timer tell; /* runs while something has ended */
+    struct timer tell;  /* runs while something has ended */
+    struct list due;    /* held ones that may be tried again, by due_link */
+    struct timer retry; /* runs while there are such */
     bool is_draining;
 };
 
@@ -166,10 +169,19 @@ static void item_hold(struct inbox_item *item)
     timer_start(timers_of(b), &item->again, item->wait_ms);
 }
 
+/* What was refused together comes due together: its turn comes when those before it had theirs. */
 static void item_on_again(struct timer *t)
 {
     struct inbox_item *item = container_of(t, struct inbox_item, again);
+    struct inlet *b = item->inbox;
 
+    list_push_back(&b->due, &item->due_link);
+    if (!timer_is_running(&b->retry))
+        timer_start(timers_of(b), &b->retry, 0);
+}
+
+static void item_retry(struct inbox_item *item)
+{
     item->inbox->counts.held--;
     item->inbox->counts.retries++;
     if (item->is_poison)
@@ -177,6 +189,21 @@ static void item_on_again(struct timer *t)
     else
         (void)item_read(item); /* the same bytes, read by the same reader: as fine as before */
     item_start(item);
+}
+
+static void inlet_on_retry(struct timer *t)
+{
+    struct inlet *b = container_of(t, struct inlet, retry);
+    struct scheduler *clock = app_scheduler(b->config.app);
+    int64_t end_us = scheduler_mono_us(clock) + INLET_TURN_US_MAX;
+
+    for (unsigned n = 0; n < INLET_TURN_RETRIES_MAX && !list_is_empty(&b->due); n++) {
+        if (n > 0 && scheduler_mono_us(clock) >= end_us)
+            break;
+        item_retry(container_of(list_pop_front(&b->due), struct inbox_item, due_link));
+    }
+    if (!list_is_empty(&b->due))
+        timer_start(timers_of(b), &b->retry, 0);
 }
 
 static struct inbox_item *item_of(struct command *c)
@@ -348,6 +375,7 @@ static struct inbox_item *item_create(struct inlet *b, const struct broker_deliv
     item->inbox = b;
     item->handle = d->handle;
     list_init(&item->lane_link);
+    list_init(&item->due_link);
     timer_init(&item->again, item_on_again);
     arena_init(&item->memory, NULL, 0);
     arena_init(&item->work, NULL, 0);
@@ -406,6 +434,8 @@ struct inlet *inlet_create(const struct inlet_config *config)
     random_fill(app_event_log(config->app)->random, key.bytes, sizeof(key.bytes));
     map_init(&b->lanes, &key);
     timer_init(&b->tell, inbox_on_tell);
+    list_init(&b->due);
+    timer_init(&b->retry, inlet_on_retry);
     return b;
 }
 
@@ -423,6 +453,7 @@ void inlet_drain(struct inlet *b)
             continue;
         if (item->state == ITEM_HELD) {
             timer_stop(timers_of(b), &item->again);
+            list_remove(&item->due_link);
             b->counts.held--;
         }
         (void)lane_leave(item);
@@ -430,6 +461,7 @@ void inlet_drain(struct inlet *b)
         list_push_back(&dropped, &item->lane_link);
     }
     timer_stop(timers_of(b), &b->tell);
+    timer_stop(timers_of(b), &b->retry);
     while (!list_is_empty(&dropped))
         item_tell(container_of(list_pop_front(&dropped), struct inbox_item, lane_link), false);
 }

@@ -22,6 +22,9 @@
 
 #define INLET_RETRY_MS 100
 #define INLET_RETRY_MS_MAX 5000
+/* What was refused for now is tried again, as much of it in a turn of the loop, or for as long. */
+#define INLET_TURN_RETRIES_MAX 64
+#define INLET_TURN_US_MAX 1000
 
 struct inlet_config {
     struct app *app;

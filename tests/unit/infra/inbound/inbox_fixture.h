@@ -15,7 +15,7 @@
 
 #define FIXTURE static inline __attribute__((unused))
 
-#define DONE_MAX 64
+#define DONE_MAX 128
 
 struct told {
     uint64_t handle;

@@ -110,6 +110,37 @@ static void inbox__lets_nothing_overtake_what_is_held(void **state)
     }
 }
 
+/* What was refused together comes due together, and the loop is not kept for all of it. */
+static void inbox__tries_no_more_again_in_a_turn_than_it_may(void **state)
+{
+    struct post *p = *state;
+    const struct inlet_counts *counts;
+
+    inlet_destroy(p->inbox);
+    open_inbox(p, INLET_TURN_RETRIES_MAX + 1);
+    counts = inlet_counts(p->inbox);
+    app_bus(p->app.app)->dead_letters_max = 0;
+    for (unsigned i = 0; i < INLET_TURN_RETRIES_MAX + 1; i++) {
+        char id[8];
+
+        snprintf(id, sizeof(id), "m-%u", i);
+        (void)decline(p, id, id);
+    }
+    app_fixture_settle(&p->app);
+    assert_int_equal(counts->held, INLET_TURN_RETRIES_MAX + 1);
+    manual_scheduler_advance_us(&p->app.ms, INLET_RETRY_MS * 1000);
+    assert_true(manual_scheduler_run_alarm(&p->app.ms)); /* their time has come */
+    assert_int_equal(counts->retries, 0);
+    assert_true(manual_scheduler_run_alarm(&p->app.ms));
+    assert_int_equal(counts->retries, INLET_TURN_RETRIES_MAX);
+    assert_true(manual_scheduler_run_alarm(&p->app.ms));
+    assert_int_equal(counts->retries, INLET_TURN_RETRIES_MAX + 1);
+    app_bus(p->app.app)->dead_letters_max = 1000;
+    app_fixture_pass_ms(&p->app, INLET_RETRY_MS_MAX);
+    assert_int_equal(p->n_told, INLET_TURN_RETRIES_MAX + 1);
+    assert_int_equal(declined(p), INLET_TURN_RETRIES_MAX + 1);
+}
+
 /* ---- poison ---------------------------------------------------------------------------------- */
 
 static void poison__is_kept_with_its_bytes_before_it_is_told(void **state)
@@ -404,6 +435,9 @@ static void a_drain__gives_back_what_is_held(void **state)
     held = decline(p, "m-1", "o-1");
     behind = decline(p, "m-2", "o-1");
     app_fixture_settle(&p->app);
+    manual_scheduler_advance_us(&p->app.ms, INLET_RETRY_MS * 1000);
+    assert_true(manual_scheduler_run_alarm(&p->app.ms)); /* it is due, and its turn has not come */
+    assert_int_equal(inlet_counts(p->inbox)->held, 1);
     passed = deliver(p, "order.placed", "");
     inlet_drain(p->inbox);
     assert_int_equal(p->n_told, 3);
@@ -425,6 +459,7 @@ int main(void)
         T(inbox__keeps_the_order_of_an_order_and_no_other),
         T(inbox__tries_again_with_longer_and_longer_waits),
         T(inbox__lets_nothing_overtake_what_is_held),
+        T(inbox__tries_no_more_again_in_a_turn_than_it_may),
         T(poison__is_kept_with_its_bytes_before_it_is_told),
         T(poison__of_each_kind_says_what_is_wrong),
         T(an_id_with_another_content__is_poison),
