@@ -85,6 +85,13 @@ static void on_settled(void *ctx, struct relay_received *received)
         wake(r);
 }
 
+static void on_inbound_ready(void *ctx)
+{
+    struct broker_relay *r = ctx;
+
+    mailbox_ring(&r->mailbox);
+}
+
 /* What it listens to is another's to say than what it passes on: contexts that are elsewhere, or whose
  * settings leave the answers to others. */
 static void listen_now(struct broker_relay *r)
@@ -185,13 +192,25 @@ static void take_letter(struct broker_relay *r, struct relay_letter *letter)
     }
 }
 
+/* A broker may send faster than messages are read: what a turn has no time for waits for the next,
+ * and clients have theirs between the two. */
 static void on_letters(struct mailbox *m, struct list *letters)
 {
     struct broker_relay *r = container_of(m, struct broker_relay, mailbox);
+    uint64_t end_ns = uv_hrtime() + RELAY_TURN_US_MAX * UINT64_C(1000);
+    unsigned n = 0;
 
     take_status(r);
-    while (!list_is_empty(letters))
-        take_letter(r, container_of(list_pop_front(letters), struct relay_letter, link));
+    do {
+        if (!list_is_empty(letters))
+            take_letter(r, container_of(list_pop_front(letters), struct relay_letter, link));
+        else if (relay_inbound_is_ready(&r->inbound))
+            relay_inbound_hand_over(&r->inbound);
+        else
+            return;
+    } while (++n < RELAY_TURN_LETTERS_MAX && uv_hrtime() < end_ns);
+    if (relay_inbound_is_ready(&r->inbound))
+        mailbox_ring(m);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -217,13 +236,20 @@ struct broker_relay *broker_relay_create(const struct broker_relay_config *confi
     REQUIRE(config->broker.unacked_max >= 1 && config->broker.unacked_max <= RELAY_UNACKED_MAX);
     r->config = *config;
     r->host = relay_host;
-    r->broker = config->module->create(&r->config.broker, &r->host, why);
+    r->made_with[0] = r->config.broker;
+    r->broker = config->module->create(&r->made_with[0], &r->host, why);
     if (!r->broker) {
         mem_free(r);
         return NULL;
     }
     r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    ENSURE(r->wake_fd >= 0);
+    if (r->wake_fd < 0) {
+        (void)snprintf(why, BROKER_WHY_MAX, "the system gives it no descriptor: %s",
+                       strerror(errno));
+        r->broker->ops->destroy(r->broker);
+        mem_free(r);
+        return NULL;
+    }
     ENSURE(uv_mutex_init(&r->lock) == 0);
     mailbox_init(&r->mailbox, config->loop, on_letters);
     list_init(&r->handed);
@@ -241,6 +267,7 @@ struct broker_relay *broker_relay_create(const struct broker_relay_config *confi
     r->port.contexts_changed = on_contexts_changed;
     memcpy(r->port.topics, config->topics, sizeof(r->port.topics));
     app_add_relay(config->app, &r->port);
+    r->inbound.ready = on_inbound_ready;
     r->inbound.settle = on_settled;
     r->inbound.ctx = r;
     relay_inbound_init(&r->inbound, config->app, config->id, config->reader,
@@ -291,6 +318,7 @@ void broker_relay_close(struct broker_relay *r, void (*on_closed)(void *ctx), vo
     r->is_closing = true;
     r->on_closed = on_closed;
     r->closed_ctx = ctx;
+    relay_inbound_drain(&r->inbound); /* where nobody has asked for it */
     uv_mutex_lock(&r->lock);
     r->asked_to_drain = r->asked_to_end = true;
     uv_mutex_unlock(&r->lock);
@@ -303,7 +331,13 @@ void broker_relay_close(struct broker_relay *r, void (*on_closed)(void *ctx), vo
 void broker_relay_destroy(struct broker_relay *r)
 {
     REQUIRE(!r->has_thread);
-    relay_inbound_deinit(&r->inbound);
+    /* Whatever the thread had it has given back before it ended, and the loop what it had not taken. */
+    ENSURE(list_is_empty(&r->handed));
+    ENSURE(list_is_empty(&r->todo));
+    ENSURE(list_is_empty(&r->unacked));
+    ENSURE(list_is_empty(&r->settled));
+    ENSURE(list_is_empty(&r->to_ack));
+    relay_inbound_deinit(&r->inbound, r->config.broker.unacked_max);
     relay_render_deinit(&r->render);
     r->broker->ops->destroy(r->broker);
     uv_mutex_destroy(&r->lock);

@@ -18,9 +18,14 @@ static void hand_over(struct relay_inbound *in, struct relay_received *received)
     in->slots[slot] = mem_realloc(received, sizeof(*received)); /* done comes later */
 }
 
-static void hand_over_waiting(struct relay_inbound *in)
+bool relay_inbound_is_ready(const struct relay_inbound *in)
 {
-    while (in->n_free && !list_is_empty(&in->waiting))
+    return in->n_free && !list_is_empty(&in->waiting);
+}
+
+void relay_inbound_hand_over(struct relay_inbound *in)
+{
+    if (relay_inbound_is_ready(in))
         hand_over(in, received_of(list_pop_front(&in->waiting)));
 }
 
@@ -35,7 +40,8 @@ static void on_done(void *ctx, uint64_t handle, bool is_durable)
         in->settle(in->ctx, received);
     else
         relay_received_free(received); /* the broker gives it again */
-    hand_over_waiting(in);
+    if (relay_inbound_is_ready(in))
+        in->ready(in->ctx);
 }
 
 void relay_inbound_init(struct relay_inbound *in, struct app *app, enum subscription_id id,
@@ -65,26 +71,35 @@ static void drop_waiting(struct relay_inbound *in)
         relay_received_free(received_of(list_pop_front(&in->waiting)));
 }
 
-void relay_inbound_deinit(struct relay_inbound *in)
+void relay_inbound_deinit(struct relay_inbound *in, unsigned unacked_max)
 {
     drop_waiting(in);
     inlet_destroy(in->inbox);
+    for (unsigned i = 0; i < unacked_max; i++)
+        relay_received_free(in->slots[i]); /* of what the inlet was not done with */
     mem_free(in->slots);
     mem_free(in->free);
 }
 
 void relay_inbound_take(struct relay_inbound *in, struct relay_received *received)
 {
+    if (in->is_draining) { /* the broker gives it again, to the next process */
+        relay_received_free(received);
+        return;
+    }
     if (received->connection != in->connection) {
         drop_waiting(in); /* the broker gives it again, to this connection */
         in->connection = received->connection;
     }
     list_push_back(&in->waiting, &received->letter.link);
-    hand_over_waiting(in);
+    relay_inbound_hand_over(in);
 }
 
 void relay_inbound_drain(struct relay_inbound *in)
 {
+    if (in->is_draining)
+        return;
+    in->is_draining = true;
     drop_waiting(in);
     inlet_drain(in->inbox);
 }

@@ -114,7 +114,7 @@ static void on_acked(struct broker_host *host, uint64_t tag)
     /* Only what was published behind it says that a refusal is over. */
     if (item->published_ms > r->again_ms) {
         r->pause_ms = 0;
-        if (r->now.why[0])
+        if (r->now.why[0] && !r->must_begin_anew)
             say_why(r, "");
     }
     give_back(r, item, RELAY_ACKED);
@@ -246,21 +246,38 @@ static void connect_now(struct broker_relay *r)
     r->paused_until_ms = r->pause_ms = 0;
 }
 
+/* It goes on with what it was meanwhile. */
+static void begin_anew_later(struct broker_relay *r, const char *why)
+{
+    char line[RELAY_WHY_MAX];
+
+    (void)snprintf(line, sizeof(line), "can't listen to other topics: %s", why);
+    say_why(r, line);
+    r->anew_ms = r->anew_ms ? 2 * r->anew_ms : RELAY_RETRY_MS;
+    if (r->anew_ms > RELAY_RETRY_MS_MAX)
+        r->anew_ms = RELAY_RETRY_MS_MAX;
+    r->anew_at_ms = now_ms() + r->anew_ms;
+}
+
 /* What an adapter listens to is said when it is made. */
 static void begin_anew(struct broker_relay *r)
 {
-    struct broker *next;
+    struct broker_config *config = &r->made_with[!r->made_at];
     char why[BROKER_WHY_MAX] = "";
+    struct broker *next;
 
-    if (r->is_connected)
-        lose(r, "connects anew, as it listens to other topics now");
-    next = r->config.module->create(&r->config.broker, &r->host, why);
+    *config = r->config.broker;
+    next = r->config.module->create(config, &r->host, why);
     if (!next) {
-        say_why(r, why); /* and goes on with what it was */
+        begin_anew_later(r, why);
         return;
     }
+    r->must_begin_anew = false;
+    if (r->is_connected)
+        lose(r, "connects anew, as it listens to other topics now");
     r->broker->ops->destroy(r->broker);
     r->broker = next;
+    r->made_at = !r->made_at;
     r->retry_at_ms = 0;
 }
 
@@ -273,7 +290,8 @@ static void take(struct broker_relay *r)
 
     (void)!read(r->wake_fd, &rings, sizeof(rings)); /* before what it announced is taken */
     uv_mutex_lock(&r->lock);
-    if (r->is_connected || r->is_draining)
+    begins_to_drain = r->asked_to_drain && !r->is_draining;
+    if (r->is_connected || r->asked_to_drain)
         list_append_all(&r->todo, &r->handed);
     list_append_all(&r->to_ack, &r->settled);
     listens_anew = r->asked_to_listen;
@@ -282,11 +300,12 @@ static void take(struct broker_relay *r)
         memcpy(r->config.broker.listens, r->listens, sizeof(r->listens));
         r->config.broker.n_listens = r->n_listens;
     }
-    begins_to_drain = r->asked_to_drain && !r->is_draining;
     r->is_ending = r->asked_to_end;
     uv_mutex_unlock(&r->lock);
-    if (listens_anew)
-        begin_anew(r);
+    if (listens_anew) {
+        r->must_begin_anew = true;
+        r->anew_at_ms = r->anew_ms = 0;
+    }
     if (!begins_to_drain)
         return;
     r->is_draining = true;
@@ -383,12 +402,22 @@ static enum broker_result acknowledge(struct broker_relay *r)
     return result;
 }
 
+/* Of so much time that there is to wait, what is left until it is time to begin anew. */
+static int within_anew(const struct broker_relay *r, int wait_ms)
+{
+    int64_t left_ms = r->anew_at_ms - now_ms();
+
+    if (!r->must_begin_anew || r->is_draining || left_ms >= wait_ms)
+        return wait_ms;
+    return left_ms > 0 ? (int)left_ms : 0;
+}
+
 static void serve(struct broker_relay *r)
 {
     int wait_ms;
 
     if (acknowledge(r) != BROKER_OK || publish(r, &wait_ms) != BROKER_OK ||
-        r->broker->ops->serve(r->broker, r->wake_fd, wait_ms) != BROKER_OK) {
+        r->broker->ops->serve(r->broker, r->wake_fd, within_anew(r, wait_ms)) != BROKER_OK) {
         lose(r, r->broker->why);
         return;
     }
@@ -403,6 +432,8 @@ static void wait_for_try(struct broker_relay *r)
 
     if (r->is_draining)
         left_ms = IDLE_MS; /* only the end is waited for */
+    else
+        left_ms = within_anew(r, (int)left_ms);
     if (left_ms > 0)
         (void)poll(&wake, 1, (int)left_ms);
 }
@@ -412,6 +443,8 @@ static void turn(struct broker_relay *r)
     take(r);
     if (r->is_draining || r->is_ending)
         drain(r);
+    else if (r->must_begin_anew && now_ms() >= r->anew_at_ms)
+        begin_anew(r);
     if (r->is_ending || !r->is_connected)
         (void)acknowledge(r); /* of a drain's last ones the broker is told, if it is there */
     if (r->is_ending)

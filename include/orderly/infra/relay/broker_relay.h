@@ -13,7 +13,8 @@
  * however long the broker is away; the rest stays in the log.
  *
  * A broker that can't be reached is tried again after RELAY_RETRY_MS, doubling to RELAY_RETRY_MS_MAX,
- * for ever. Nothing of the server waits for it: neither a start nor an order, and the end no longer
+ * for ever; so is an adapter that could not be made anew where other topics have to be listened to.
+ * Nothing of the server waits for it: neither a start nor an order, and the end no longer
  * than the drain.
  *
  * Thread: loop; the adapter and the rendering of messages run on the relay's own. */
@@ -31,6 +32,10 @@
 #define RELAY_ACK_TIMEOUT_MS 30000
 #define RELAY_RETRY_MS 100
 #define RELAY_RETRY_MS_MAX 5000
+/* What one turn of the loop works off of what a relay's thread has for it: letters, among them messages
+ * from outside, which are read then. The rest is the next turn's. */
+#define RELAY_TURN_LETTERS_MAX 256
+#define RELAY_TURN_US_MAX 1000
 /* At a drain: for the broker to acknowledge what it was handed before. */
 #define RELAY_DRAIN_MS 2000
 
@@ -51,8 +56,8 @@ struct broker_relay_config {
 };
 
 struct broker_relay;
-/* Before app_start. NULL: the adapter can't work with this configuration, `why` (BROKER_WHY_MAX) says
- * what is wrong with it. */
+/* Before app_start. NULL: the adapter can't work with this configuration, or the system lacks something;
+ * `why` (BROKER_WHY_MAX) says what it is. */
 struct broker_relay *broker_relay_create(const struct broker_relay_config *config, char *why);
 /* Connects, and goes on where the cursor is. The app has started. */
 void broker_relay_start(struct broker_relay *r);

@@ -1,6 +1,7 @@
 /* A relay with a broker that does as it is told: the real bus, log and loop, memory as the store, and
  * an adapter in the test's hands. Waiting is for something to happen, with a deadline of a minute. */
 #include "../../../../src/app/app_private.h"
+#include "../../../../src/infra/relay/relay_private.h"
 #include "orderly/base/mem.h"
 #include "orderly/infra/loop/random_sodium.h"
 #include "orderly/infra/loop/scheduler_uv.h"
@@ -20,6 +21,7 @@
 #define WAIT_MS 60000
 #define WINDOW 8
 #define SEEN_MAX 4096
+#define UNACKED_MAX 1024
 
 /* What the broker was given, and how it answers; everything under the lock. */
 struct scripted_broker {
@@ -39,6 +41,10 @@ struct scripted_broker {
     } seen[SEEN_MAX];
     unsigned n_seen, n_published, n_connects, n_disconnects;
     unsigned most_unanswered, n_slow;
+    unsigned says;                            /* so many messages come in, of handles from 1 */
+    unsigned n_said, n_acked;                 /* of these */
+    unsigned refuses_to_be_made, n_made;      /* an adapter is not made so many times */
+    unsigned n_refused_to_be_made, n_listens; /* of the last one that was */
     /* Its thread only. */
     struct {
         uint64_t tag;
@@ -131,16 +137,40 @@ static enum broker_result broker_publish(struct broker *b, const struct broker_m
 
 static enum broker_result broker_ack(struct broker *b, uint64_t handle)
 {
-    (void)b;
-    (void)handle;
+    struct scripted_broker *s = scripted(b);
+
+    assert_true(handle > 0);
+    uv_mutex_lock(&s->lock);
+    s->n_acked++;
+    uv_mutex_unlock(&s->lock);
     return BROKER_OK;
+}
+
+/* All of them at once. */
+static void say_messages(struct scripted_broker *s, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        char body[160];
+        int length = snprintf(body, sizeof(body),
+                              "{\"messageId\":\"m-%u\",\"payload\":{\"orderId\":\"o-%u\","
+                              "\"reason\":\"no\"}}",
+                              i, i);
+        const struct broker_delivery d = { .handle = i + 1,
+                                           .topic = STR("payment.declined"),
+                                           .body = { body, (size_t)length } };
+
+        s->host->received(s->host, &d);
+    }
+    uv_mutex_lock(&s->lock);
+    s->n_said += n;
+    uv_mutex_unlock(&s->lock);
 }
 
 static enum broker_result broker_serve(struct broker *b, int wake_fd, int wait_ms)
 {
     struct scripted_broker *s = scripted(b);
     struct pollfd wake = { .fd = wake_fd, .events = POLLIN };
-    unsigned n = 0;
+    unsigned n = 0, says;
 
     uv_mutex_lock(&s->lock);
     if (s->is_away) {
@@ -150,7 +180,10 @@ static enum broker_result broker_serve(struct broker *b, int wake_fd, int wait_m
     }
     if (!s->is_silent)
         n = s->n_waiting;
+    says = s->says;
+    s->says = 0;
     uv_mutex_unlock(&s->lock);
+    say_messages(s, says);
     for (unsigned i = 0; i < n; i++) {
         if (s->waiting[i].how == ANSWER_ACK)
             s->host->acked(s->host, s->waiting[i].tag);
@@ -188,8 +221,21 @@ static struct broker *broker_make(const struct broker_config *config, struct bro
         broker_serve,   broker_stop_receiving, broker_disconnect,
     };
 
-    (void)config;
-    (void)why;
+    bool is_refused;
+
+    uv_mutex_lock(&the_broker->lock);
+    is_refused = the_broker->refuses_to_be_made > 0;
+    if (is_refused) {
+        the_broker->refuses_to_be_made--;
+        the_broker->n_refused_to_be_made++;
+        (void)snprintf(why, BROKER_WHY_MAX, "no memory");
+    } else {
+        the_broker->n_made++;
+        the_broker->n_listens = config->n_listens;
+    }
+    uv_mutex_unlock(&the_broker->lock);
+    if (is_refused)
+        return NULL;
     the_broker->broker.ops = &ops;
     the_broker->host = host;
     return &the_broker->broker;
@@ -220,6 +266,7 @@ struct world {
     bool topics[EVENT_TYPE_COUNT];
     struct arena arena;
     bool is_ready, is_answered, is_drained, is_relay_closed, is_closed;
+    bool is_threadless; /* as where the system has no thread for the relay */
     uint64_t deadline_ms;
     bool (*reached)(struct world *w);
     unsigned wanted;
@@ -311,7 +358,8 @@ static void build(struct world *w)
     struct broker_relay_config relay = {
         .id = SUBSCRIPTION_NATS,
         .module = &scripted_module,
-        .broker = { .address = STR("broker:1"), .window = WINDOW, .unacked_max = 1 },
+        .broker = { .address = STR("broker:1"), .window = WINDOW, .unacked_max = UNACKED_MAX },
+        .listens = true,
         .topics = w->topics,
         .cloud = { STR("/orderly"), STR_NONE },
         .reader = &w->reader,
@@ -334,7 +382,8 @@ static void build(struct world *w)
     w->is_ready = false;
     app_start(w->app, on_ready, w);
     run_until(w, is_ready);
-    broker_relay_start(w->relay);
+    if (!w->is_threadless)
+        broker_relay_start(w->relay);
 }
 
 static int setup(void **state)
@@ -394,6 +443,7 @@ struct step {
         struct command command;
         struct create_cart create;
         struct change_cart change;
+        struct change_settings settings;
     } u;
     struct world *world;
     struct cart_id cart_id;
@@ -690,6 +740,183 @@ static void relay__drains_while_a_connect_does_not_come_back(void **state)
     w->is_closed = true;
 }
 
+/* ---- what comes in --------------------------------------------------------------------------- */
+
+struct turns {
+    uv_check_t check;
+    const struct inlet_counts *counts;
+    uint64_t taken, most; /* by the end of the last turn; in one turn */
+};
+
+static void on_turn_ended(uv_check_t *check)
+{
+    struct turns *t = container_of(check, struct turns, check);
+    uint64_t n = t->counts->taken - t->taken;
+
+    if (n > t->most)
+        t->most = n;
+    t->taken = t->counts->taken;
+}
+
+static bool is_all_acked(struct world *w)
+{
+    unsigned n_said, n_acked;
+
+    (void)w;
+    SCRIPT(n_said = the_broker->n_said; n_acked = the_broker->n_acked);
+    return n_said > 0 && n_acked == n_said;
+}
+
+static bool is_connected(struct world *w)
+{
+    return app_relay(w->app, SUBSCRIPTION_NATS)->is_connected;
+}
+
+/* The loop stands still until all of them have been said, so that they wait there together. */
+static void relay__reads_no_more_of_a_flood_in_a_turn_of_the_loop_than_it_may(void **state)
+{
+    struct world *w = *state;
+    struct turns turns = { .counts = inlet_counts(w->relay->inbound.inbox) };
+    unsigned n_said = 0;
+
+    run_until(w, is_connected);
+    SCRIPT(the_broker->says = 2 * RELAY_TURN_LETTERS_MAX + 1);
+    for (unsigned ms = 0; ms < WAIT_MS && n_said == 0; ms++) {
+        (void)poll(NULL, 0, 1);
+        SCRIPT(n_said = the_broker->n_said);
+    }
+    assert_int_equal(n_said, 2 * RELAY_TURN_LETTERS_MAX + 1);
+    assert_int_equal(uv_check_init(&w->loop, &turns.check), 0);
+    assert_int_equal(uv_check_start(&turns.check, on_turn_ended), 0);
+    run_until(w, is_all_acked);
+    assert_int_equal(turns.counts->taken, n_said);
+    assert_int_equal(turns.counts->received, n_said);
+    print_message("at most %llu of them in a turn\n", (unsigned long long)turns.most);
+    assert_true(turns.most <= RELAY_TURN_LETTERS_MAX);
+    uv_close((uv_handle_t *)&turns.check, NULL);
+    (void)uv_run(&w->loop, UV_RUN_NOWAIT);
+}
+
+static void render_nothing(struct command *c, const struct reply *r)
+{
+    c->answer.status = reply_status(r->code);
+}
+
+/* So that it has to be listened for what Payments says. */
+static void payments_go_elsewhere(struct world *w)
+{
+    struct step step;
+
+    begin(w, &step);
+    step.u.command.render = render_nothing;
+    step.u.settings.simulator = SIMULATOR_PAYMENTS;
+    step.u.settings.settings = *app_simulators(w->app);
+    step.u.settings.settings.payments.enabled = false;
+    change_settings_start(&step.u.settings);
+    end(w, &step, 200);
+}
+
+static bool is_made_anew(struct world *w)
+{
+    unsigned n;
+
+    (void)w;
+    SCRIPT(n = the_broker->n_made);
+    return n == 2;
+}
+
+static bool is_well(struct world *w)
+{
+    const struct relay *port = app_relay(w->app, SUBSCRIPTION_NATS);
+
+    return port->is_connected && port->why[0] == 0;
+}
+
+static void relay__tries_again_to_listen_to_other_topics_and_goes_on_meanwhile(void **state)
+{
+    struct world *w = *state;
+
+    run_until(w, is_connected);
+    SCRIPT(the_broker->refuses_to_be_made = UINT_MAX);
+    payments_go_elsewhere(w);
+    run_until(w, is_stuck);
+    assert_string_equal(app_relay(w->app, SUBSCRIPTION_NATS)->why,
+                        "can't listen to other topics: no memory");
+    some_messages(w, 20);
+    run_until(w, is_all_passed);
+    assert_string_equal(app_relay(w->app, SUBSCRIPTION_NATS)->why,
+                        "can't listen to other topics: no memory");
+    SCRIPT(assert_int_equal(the_broker->n_made, 1); assert_int_equal(the_broker->n_connects, 1);
+           the_broker->refuses_to_be_made = 1);
+    run_until(w, is_made_anew);
+    run_until(w, is_well);
+    SCRIPT(assert_true(the_broker->n_refused_to_be_made >= 2);
+           assert_int_equal(the_broker->n_listens, 1));
+    some_messages(w, 20);
+    run_until(w, is_all_passed);
+    assert_whole_and_in_order(w);
+}
+
+/* ---- ends ------------------------------------------------------------------------------------ */
+
+static void relay__that_can_not_be_made_anew_drains(void **state)
+{
+    struct world *w = *state;
+
+    run_until(w, is_connected);
+    SCRIPT(the_broker->refuses_to_be_made = UINT_MAX);
+    payments_go_elsewhere(w);
+    run_until(w, is_stuck);
+    SCRIPT(the_broker->is_silent = true);
+    some_messages(w, 40);
+    run_until(w, is_window_full);
+}
+
+static int setup_threadless(void **state)
+{
+    struct world *w;
+
+    if (setup(state) != 0)
+        return -1;
+    w = *state;
+    close_world(w);
+    app_destroy(w->app);
+    broker_relay_destroy(w->relay);
+    w->is_drained = w->is_relay_closed = false;
+    assert_int_equal(uv_timer_init(&w->loop, &w->ticks), 0);
+    w->ticks.data = w;
+    scheduler_uv_init(&w->scheduler, &w->loop);
+    w->is_threadless = true;
+    build(w);
+    return 0;
+}
+
+/* What it was handed it gives back, and ends. */
+static void relay__without_a_thread_stops_nothing(void **state)
+{
+    struct world *w = *state;
+
+    some_messages(w, 3 * WINDOW);
+    assert_int_equal(app_bus(w->app)->n_in_progress, WINDOW);
+    close_world(w);
+    w->is_closed = true;
+    assert_int_equal(app_bus(w->app)->n_in_progress, 0);
+}
+
+/* Of a start that is given up: nothing has run. */
+static void relay__that_was_never_asked_for_anything_is_closed(void **state)
+{
+    struct world *w = *state;
+
+    broker_relay_close(w->relay, on_relay_closed, w);
+    run_until(w, is_relay_closed);
+    app_drain(w->app, on_drained, w);
+    run_until(w, is_drained);
+    store_thread_close(w->store, on_store_closed, w);
+    assert_int_equal(uv_run(&w->loop, UV_RUN_DEFAULT), 0);
+    w->is_closed = true;
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -702,6 +929,13 @@ int main(void)
         TEST(relay__publishes_again_what_the_broker_did_not_take),
         TEST(relay__makes_a_dead_letter_of_what_the_broker_will_never_take_and_goes_on),
         TEST(relay__goes_on_with_a_client_that_has_room_again),
+        TEST(relay__reads_no_more_of_a_flood_in_a_turn_of_the_loop_than_it_may),
+        TEST(relay__tries_again_to_listen_to_other_topics_and_goes_on_meanwhile),
+        TEST(relay__that_can_not_be_made_anew_drains),
+        cmocka_unit_test_setup_teardown(relay__without_a_thread_stops_nothing, setup_threadless,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(relay__that_was_never_asked_for_anything_is_closed,
+                                        setup_threadless, teardown),
         TEST(relay__drains_while_a_connect_does_not_come_back),
         TEST(
             relay__gives_back_at_a_drain_what_the_broker_does_not_have_and_the_next_start_sends_it),
