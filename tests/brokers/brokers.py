@@ -171,13 +171,41 @@ class KafkaMock:
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.address = self.process.stdout.readline().strip()
         assert self.address, "kafka_mock does not start"
+        self.reading = None
+        self.messages = []
 
     def do(self, *words):
-        self.process.stdin.write(" ".join(map(str, words)) + "\n")
-        self.process.stdin.flush()
+        self._say(*words)
         answer = self.process.stdout.readline().split()
         assert answer[:1] == ["ok"], (words, answer)
         return answer[1:]
+
+    def _say(self, *words):
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+
+    def put(self, topic, key, body, headers):
+        """key: None, or a text. headers: texts. As another client sends it."""
+        self.do("put", topic, "-" if key is None else key.encode().hex(), body.hex(),
+                *(f"{name}={value.encode().hex()}" for name, value in headers.items()))
+
+    def read(self, topic):
+        """All that is in the topic's partitions, 0 to 3: (partition, offset, key, body, headers), of
+        each partition in its order."""
+        if topic != self.reading:
+            self.reading, self.messages = topic, []
+        self._say("read", topic)
+        while True:
+            words = self.process.stdout.readline().rstrip("\n").split(" ")
+            if not words[0].isdigit():
+                assert words == ["ok"], (topic, words)
+                return self.messages
+            partition, offset, key, body, *headers = words
+            self.messages.append((
+                int(partition), int(offset), None if key == "-" else bytes.fromhex(key).decode(),
+                bytes.fromhex(body),
+                {name: bytes.fromhex(value).decode() for name, value in
+                 (header.split("=") for header in headers)}))
 
     def stop(self):
         self.process.stdin.close()

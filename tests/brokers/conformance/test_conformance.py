@@ -71,6 +71,7 @@ def test_acknowledgements_that_are_lost_cost_nothing_but_repeats(serve, channel)
         channel.broker.hear()
         settled(c, ids)
         arrives(c, channel)
+        assert channel.repeats(c) > 0
 
 
 def test_what_was_not_passed_on_at_the_end_is_passed_on_after_the_next_start(serve, channel):
@@ -105,6 +106,7 @@ def test_a_broker_that_is_stopped_for_half_a_minute_is_left_and_found_again(serv
 
 
 @needs_full
+@pytest.mark.promise("relay")
 def test_memory_does_not_grow_with_what_waits_for_a_broker_that_is_away(serve, channel):
     def rss(server):
         with open(f"/proc/{server.process.pid}/smaps_rollup") as f:

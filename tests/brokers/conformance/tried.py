@@ -18,8 +18,9 @@ PROMISES = {
 
 
 def metric(client, name):
+    """Of /metrics; without orderly_."""
     for line in client.get("/metrics").is_(200).body.decode().splitlines():
-        if line.startswith(name + " "):
+        if line.startswith(f"orderly_{name} "):
             return float(line.rsplit(" ", 1)[1])
     raise AssertionError(f"no {name}")
 
@@ -53,7 +54,7 @@ class Broker:
 
     def is_heard(self, client):
         """Whether the server says that it is there."""
-        return metric(client, f'orderly_relay_connected{{relay="{self.name}"}}') == 1
+        return metric(client, f'relay_connected{{relay="{self.name}"}}') == 1
 
     # ---- its life, and what is done to it
 
@@ -101,6 +102,11 @@ class Broker:
         repeats by their ids and drops them (NATS). Not called while it is away or stopped."""
         raise NotImplementedError
 
+    def repeats(self, channel, client):
+        """How many messages were taken in again, as far as it or the server tells."""
+        ids = [m[0] for m in self.recorded(channel)]
+        return len(ids) - len(set(ids))
+
     def left(self, channel):
         """How many of those that were put the group has not acknowledged: what would come again. Asked
         while no server has the channel."""
@@ -125,6 +131,9 @@ class Channel:
 
     def recorded(self):
         return self.broker.recorded(self.name)
+
+    def repeats(self, client):
+        return self.broker.repeats(self.name, client)
 
     def left(self):
         return self.broker.left(self.name)

@@ -89,7 +89,7 @@ class Listener(threading.Thread):
             if m["topic"].startswith(PASSED_ON):
                 self.heard.append((m["messageId"], m["correlationId"], m["topic"],
                                    frame.data.encode()))
-            if not self.forgets:
+            if not (self.forgets or self.wants_cut):
                 self.last_id = frame.id
 
 
@@ -122,7 +122,7 @@ class InProcess(Broker):
         self.listeners[channel].tell(server=server)
 
     def is_heard(self, client):
-        return metric(client, 'orderly_stream_clients{kind="messages"}') > 0
+        return metric(client, 'stream_clients{kind="messages"}') > 0
 
     def away(self):
         self._tell_all(is_away=True)

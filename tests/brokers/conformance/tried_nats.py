@@ -7,7 +7,7 @@ import signal
 import nats
 from driver import adapter
 from proxy import Proxy
-from tried import Broker
+from tried import Broker, metric
 
 
 class Nats(Broker):
@@ -64,6 +64,11 @@ class Nats(Broker):
         with nats.Client(self.server.port) as c:
             return [(h.get("Nats-Msg-Id"), h.get("correlation-id"), subject.split(".", 1)[1], data)
                     for subject, h, data in c.read_all(channel.upper())]
+
+    def repeats(self, channel, client):
+        published, acked = (metric(client, f'relay_messages_total{{relay="nats",outcome="{o}"}}')
+                            for o in ("published", "acked"))
+        return published - acked
 
     def left(self, channel):
         stream = channel.upper()
