@@ -13,6 +13,7 @@ BLOCKED, UNBLOCKED = (10, 60), (10, 61)
 CHANNEL_OPEN, CHANNEL_CLOSE = (20, 10), (20, 40)
 EXCHANGE_DECLARE, QUEUE_DECLARE, QUEUE_BIND, QUEUE_DELETE = (40, 10), (50, 10), (50, 20), (50, 40)
 CONSUME, CANCEL, PUBLISH, RETURN = (60, 20), (60, 30), (60, 40), (60, 50)
+CANCEL_OK = (60, 31)
 DELIVER, GET, GET_OK, GET_EMPTY = (60, 60), (60, 70), (60, 71), (60, 72)
 QOS, ACK, NACK, CONFIRM = (60, 10), (60, 80), (60, 120), (85, 10)
 # Of basic's properties, in the order of their flags.
@@ -219,6 +220,10 @@ class Client(Peer):
         self.say(method, arguments)
         return self.hear((method[0], method[1] + 1))
 
+    def exchange(self, name):
+        """A durable one, of topics."""
+        self.call(EXCHANGE_DECLARE, b"\0\0" + short(name) + short("topic") + b"\x02" + table({}))
+
     def queue(self, name, pattern=None, exchange="orders", arguments=None):
         """A durable queue."""
         self.call(QUEUE_DECLARE, b"\0\0" + short(name) + b"\x02" + table(arguments or {}))
@@ -243,6 +248,30 @@ class Client(Peer):
         m.number(9)
         m.short()
         return (m.short(), *self.hear_content()[:2])
+
+    def count(self, queue):
+        """Messages in it that nobody has."""
+        m = self.call(QUEUE_DECLARE, b"\0\0" + short(queue) + b"\1" + table({}))
+        m.short()
+        return m.number(4)
+
+    def take_all(self, queue):
+        """Routing key, properties and body of all that is in it now, in its order; they are taken."""
+        count, taken, tag = self.count(queue), [], "all"
+        if not count:
+            return taken
+        self.call(CONSUME, b"\0\0" + short(queue) + short(tag) + b"\x02" + table({}))
+        method = DELIVER
+        while method == DELIVER:
+            method, m = self.hear(DELIVER, CANCEL_OK)
+            if method == DELIVER:
+                m.short()
+                m.number(9)
+                m.short()
+                taken.append((m.short(), *self.hear_content()[:2]))
+                if len(taken) == count:  # what comes before the answer to this is taken, too
+                    self.say(CANCEL, short(tag) + b"\0")
+        return taken
 
 
 class FakeBroker:

@@ -25,9 +25,11 @@ def free_ports(n):
 
 
 def accepts(port):
+    """A port that nobody listens on may be taken for the own end of the connection to it, which is
+    then with itself."""
     try:
-        socket.create_connection(("127.0.0.1", port), 5).close()
-        return True
+        with socket.create_connection(("127.0.0.1", port), 5) as s:
+            return s.getsockname() != s.getpeername()
     except OSError:
         return False
 
@@ -70,13 +72,12 @@ class RabbitServer:
         for name in ("home", "mnesia", "log"):
             (folder / name).mkdir()
         (folder / "plugins").write_text("[].\n")
+        self._choose_ports()
+        self.node = f"orderly{self.dist_port}@localhost"  # its files are below this name
+        self.start()
+
+    def _choose_ports(self):
         self.port, self.tls_port, self.dist_port, self.epmd_port = free_ports(4)
-        for attempt in range(5):
-            if self._start():
-                return
-            self.stop()
-            self.port, self.tls_port, self.dist_port, self.epmd_port = free_ports(4)
-        raise AssertionError(f"rabbitmq-server does not start:\n{self.output()}")
 
     def _write_settings(self):
         lines = [f"listeners.tcp.1 = 127.0.0.1:{self.port}", "log.console = false"]
@@ -94,7 +95,7 @@ class RabbitServer:
         f = self.folder
         return {
             "PATH": os.environ["PATH"], "HOME": str(f / "home"), "LANG": "C.UTF-8",
-            "RABBITMQ_NODENAME": f"orderly{self.dist_port}@localhost",
+            "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1", "RABBITMQ_DIST_PORT": str(self.dist_port),
             "ERL_EPMD_PORT": str(self.epmd_port), "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RABBITMQ_MNESIA_BASE": str(f / "mnesia"), "RABBITMQ_LOG_BASE": str(f / "log"),
@@ -133,13 +134,16 @@ class RabbitServer:
     def _is_ready(self):
         return accepts(self.port) and (not self.certificates or accepts(self.tls_port))
 
+    def is_running(self):
+        return bool(self.process) and self.process.poll() is None
+
     def signal(self, number):
         """To the script and to the node that it waits for."""
         os.killpg(self.process.pid, number)
 
     def stop(self):
         """At once, as by a crash; what it has confirmed is on its disk."""
-        if self.process and self.process.poll() is None:
+        if self.is_running():
             self.signal(signal.SIGKILL)
             self.process.wait(timeout=START_SECONDS)
         if self.epmd:
@@ -148,8 +152,14 @@ class RabbitServer:
         self.process = self.epmd = None
 
     def start(self):
-        """Again, on the same ports, with what is on its disk."""
-        assert self._start(), self.output()
+        """Also again, with what is on its disk. On the same ports, unless somebody has one of them
+        meanwhile."""
+        for attempt in range(5):
+            if self._start():
+                return
+            self.stop()
+            self._choose_ports()
+        raise AssertionError(f"rabbitmq-server does not start:\n{self.output()}")
 
     def ctl(self, *words):
         return subprocess.run([self.scripts / "rabbitmqctl", *words], env=self.environment(),
