@@ -59,7 +59,7 @@ struct driver {
     struct broker *broker;
     int wake_fd;
     pthread_t thread;
-    bool in_call, connected, receiving, quietly, is_broken;
+    bool in_call, connected, receiving, quietly, is_blocked, is_broken;
     struct numbers published, unacked;
     /* Of the next publish. */
     struct arena said;
@@ -296,6 +296,21 @@ static void host_received(struct broker_host *h, const struct broker_delivery *m
     printf("}\n");
 }
 
+static void host_blocked(struct broker_host *h, struct str why)
+{
+    struct driver *d = driver_of(h);
+
+    check_call(d);
+    if (d->is_blocked == (why.n > 0))
+        broken(d, "blocked: says again what it has said");
+    d->is_blocked = why.n > 0;
+    if (why.n >= BROKER_WHY_MAX || (why.n && memchr(why.p, '\n', why.n)))
+        broken(d, "a reason is not one line");
+    printf("{\"event\":\"blocked\"");
+    tell_field("why", why);
+    printf("}\n");
+}
+
 /* ---- words */
 
 static int digit_of(char c)
@@ -421,6 +436,7 @@ static void connect_it(struct driver *d, struct str ms)
     d->published.n = 0;
     d->unacked.n = 0;
     d->receiving = true;
+    d->is_blocked = false;
     d->in_call = true;
     r = d->broker->ops->connect(d->broker, (int)number(ms));
     d->in_call = false;
@@ -442,6 +458,8 @@ static enum broker_result publish(struct driver *d, const struct broker_message 
     d->in_call = false;
     if (r != BROKER_OK)
         numbers_remove(&d->published, m->tag);
+    if (r == BROKER_OK && d->is_blocked)
+        broken(d, "it takes a message while it is blocked");
     return r;
 }
 
@@ -735,7 +753,8 @@ static void init(struct driver *d, const char *path)
                                          "attribute_prefix" };
 
     *d = (struct driver){
-        .host = { host_acked, host_unrouted, host_refused, host_again, host_received },
+        .host = { host_acked, host_unrouted, host_refused, host_again, host_received,
+                  host_blocked },
         .config = { .unacked_max = 256, .window = 4096, .body_max = 262144, .declares = true },
         .content_type = STR("application/json"),
         .thread = pthread_self()

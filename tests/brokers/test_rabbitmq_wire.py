@@ -154,7 +154,9 @@ def test_while_it_is_blocked_it_takes_nothing_and_hears_and_acks_all_the_same(sh
     d = shop(broker, listens=["order.*"])
     out, back = connect(d, broker, True)
     published(d, out, 1)
-    out.say(BLOCKED, short("low on memory"), 0)
+    out.say(BLOCKED, short("low on\r\nmemory"), 0)
+    d.serve_until(lambda: d.of("blocked"))
+    assert d.of("blocked")[0]["why"] == "the broker takes no messages for now: low on  memory"
     ack(out, 1)
     assert ends(d, 1) == {1: "acked"}
     assert d.publish(2)["code"] == "busy"
@@ -167,6 +169,20 @@ def test_while_it_is_blocked_it_takes_nothing_and_hears_and_acks_all_the_same(sh
     d.serve_until(lambda: d.publish(2)["code"] == "ok")
     d.do("serve", 0)
     assert out.hear_publish()[2]["message_id"] == "m-2"
+    assert [e["why"] for e in d.of("blocked")][1:] == [""]
+
+
+def test_a_connection_begins_unblocked(shop, fake):
+    broker = fake()
+    d = shop(broker)
+    out = connect(d, broker)
+    out.say(BLOCKED, short("low on disk"), 0)
+    d.serve_until(lambda: d.of("blocked"))
+    out.close()
+    d.serve_until_lost()
+    d.do("disconnect")
+    out = connect(d, broker)
+    published(d, out, 1)
 
 
 def test_a_broker_that_reads_nothing_gets_a_bounded_amount_and_keeps_nobody_waiting(shop, fake):

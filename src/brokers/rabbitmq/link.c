@@ -145,6 +145,7 @@ static void tell_close(struct link *l, const char *what, const amqp_connection_c
 static int look_at(struct link *l, const amqp_frame_t *frame)
 {
     amqp_connection_close_ok_t close_ok = { 0 };
+    const amqp_connection_blocked_t *blocked;
 
     if (frame->frame_type == FRAME_PROTOCOL_HEADER) {
         reason_write(l->why, "it speaks another version of AMQP than 0-9-1");
@@ -161,7 +162,10 @@ static int look_at(struct link *l, const amqp_frame_t *frame)
         (void)stream_write(&l->stream, l->out.p + l->out_at, link_waiting(l));
         return -1;
     case AMQP_CONNECTION_BLOCKED_METHOD:
+        blocked = frame->payload.method.decoded;
         l->is_blocked = true;
+        reason_write(l->blocked_why, "the broker takes no messages for now: " STR_FMT,
+                     (int)blocked->reason.len, (const char *)blocked->reason.bytes);
         return 0;
     case AMQP_CONNECTION_UNBLOCKED_METHOD:
         l->is_blocked = false;

@@ -16,7 +16,6 @@
 #define LINK_OUT_MAX (256u << 10) /* bytes that wait; no message is begun behind as many */
 #define LINK_FRAME_MAX 131072u    /* bytes, with its head and end; what RabbitMQ offers */
 #define LINK_FRAME_EXTRA 8u       /* bytes of a frame that are not its content */
-#define LINK_BLOCKED_WHY_MAX 128
 
 struct link {
     struct stream stream; /* fd -1: not open */
@@ -31,6 +30,7 @@ struct link {
     int64_t heard_ms, sent_ms; /* when the last bytes came and went */
     bool is_blocked;           /* the broker takes no messages for now */
     bool is_lost;
+    char blocked_why[BROKER_WHY_MAX];
 };
 
 enum link_reply {

@@ -44,7 +44,7 @@ bool sender_begin(struct sender *s, int64_t deadline_ms)
     s->first = s->next = s->returned = 1;
     s->n_air = 0;
     s->skip = 0;
-    s->in_return = false;
+    s->in_return = s->is_blocked = false;
     return declare_exchange(&s->link, s->config, deadline_ms) &&
            link_call(&s->link, AMQP_CONFIRM_SELECT_METHOD, &confirms, AMQP_CONFIRM_SELECT_OK_METHOD,
                      deadline_ms) == LINK_DONE;
@@ -303,7 +303,13 @@ bool sender_serve(struct sender *s, unsigned frames_max, unsigned *n)
         if (!on_frame(s, &frame))
             return false;
     }
-    if (rc < 0)
+    if (rc < 0) {
         learn(s, s->why);
-    return rc >= 0;
+        return false;
+    }
+    if (s->is_blocked != s->link.is_blocked) {
+        s->is_blocked = s->link.is_blocked;
+        s->host->blocked(s->host, s->is_blocked ? str_of(s->link.blocked_why) : STR_NONE);
+    }
+    return true;
 }

@@ -25,6 +25,7 @@ struct sender {
     uint64_t returned; /* where the owner of the next message that comes back is looked for first */
     uint64_t skip;     /* bytes of a returned body that are still to come */
     bool in_return;    /* a message that comes back has begun; its header is next */
+    bool is_blocked;   /* as the host was told */
     /* Learnt from the broker when it closed the channel over a message. It does not say such things
      * of a message but by ending all of them, so the same message must not be sent again. */
     uint64_t body_max;

@@ -82,9 +82,10 @@ struct broker_relay {
     bool is_connected, is_draining, is_ending, has_changed;
     /* An adapter keeps the configuration that it was made with; the next one gets the other. */
     struct broker_config made_with[2];
-    unsigned made_at;                            /* the present one's */
-    bool must_begin_anew;                        /* it listens to what was wanted before */
-    int64_t anew_at_ms, anew_ms;                 /* of beginning anew */
+    unsigned made_at;            /* the present one's */
+    bool must_begin_anew;        /* it listens to what was wanted before */
+    int64_t anew_at_ms, anew_ms; /* of beginning anew */
+    bool is_blocked;             /* the broker has said so, and will say when it no longer is */
     int64_t connected_ms, retry_at_ms, retry_ms; /* of connecting */
     int64_t paused_until_ms, pause_ms, again_ms; /* of publishing */
     int64_t head_since_ms;                       /* the first of unacked is the first since then */

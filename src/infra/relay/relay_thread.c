@@ -184,6 +184,21 @@ static void on_received(struct broker_host *host, const struct broker_delivery *
     post(r, &received->letter);
 }
 
+/* Who says that he takes nothing is neither silent nor lost, and is not asked again and again. */
+static void on_blocked(struct broker_host *host, struct str why)
+{
+    struct broker_relay *r = relay_of(host);
+    char line[RELAY_WHY_MAX];
+
+    (void)snprintf(line, sizeof(line), STR_FMT, STR_ARG(why));
+    r->is_blocked = why.n > 0;
+    if (r->is_blocked)
+        r->again_ms = now_ms();
+    else
+        r->head_since_ms = now_ms();
+    say_why(r, line);
+}
+
 /* ---- connections ----------------------------------------------------------------------------- */
 
 static void try_later(struct broker_relay *r)
@@ -217,7 +232,7 @@ static void lose(struct broker_relay *r, const char *why)
 
     (void)snprintf(line, sizeof(line), "%s", why); /* why may be the broker's own */
     r->broker->ops->disconnect(r->broker);
-    r->is_connected = r->now.is_connected = false;
+    r->is_connected = r->now.is_connected = r->is_blocked = false;
     r->now.counts.losses++;
     r->has_changed = true;
     say_why(r, line);
@@ -356,6 +371,8 @@ static enum broker_result publish(struct broker_relay *r, int *wait_ms)
     int64_t pause_ms = r->paused_until_ms - now_ms();
 
     *wait_ms = IDLE_MS;
+    if (r->is_blocked)
+        return BROKER_OK; /* until the broker says something */
     if (pause_ms > 0) {
         *wait_ms = pause_ms < IDLE_MS ? (int)pause_ms : IDLE_MS;
         return BROKER_OK;
@@ -379,7 +396,8 @@ static enum broker_result publish(struct broker_relay *r, int *wait_ms)
  * oldest stays the oldest. A slow one is none. */
 static bool is_silent(const struct broker_relay *r)
 {
-    return !list_is_empty(&r->unacked) && now_ms() - r->head_since_ms >= RELAY_ACK_TIMEOUT_MS;
+    return !r->is_blocked && !list_is_empty(&r->unacked) &&
+           now_ms() - r->head_since_ms >= RELAY_ACK_TIMEOUT_MS;
 }
 
 /* What an earlier connection brought has no handle any more: the broker gives it again, and it is known
@@ -478,4 +496,5 @@ const struct broker_host relay_host = {
     .refused = on_refused,
     .again = on_again,
     .received = on_received,
+    .blocked = on_blocked,
 };

@@ -24,7 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define BROKER_ABI 1
+#define BROKER_ABI 2
 #define BROKER_MODULE_SYMBOL "broker_module"
 #define BROKER_LISTENS_MAX 8
 #define BROKER_ATTRIBUTES_MAX 24
@@ -101,6 +101,10 @@ struct broker_host {
     void (*again)(struct broker_host *h, uint64_t tag, struct str why);
     /* Called for at most unacked_max messages that are not acked. */
     void (*received)(struct broker_host *h, const struct broker_delivery *d);
+    /* The broker says that it takes no messages for now (its disk is full, say), and why; empty: it
+     * takes them again. Until then publish is BROKER_BUSY, and what was published before waits for its
+     * word, however long that takes. A connection begins without. */
+    void (*blocked)(struct broker_host *h, struct str why);
 };
 
 enum broker_result {

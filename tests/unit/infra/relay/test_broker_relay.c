@@ -32,6 +32,7 @@ struct scripted_broker {
     bool is_slow;      /* a connect does not come back while it is */
     bool is_silent;    /* publishes are not answered */
     bool is_full;      /* publish says busy */
+    bool is_blocked;   /* it says that it takes nothing, and answers nothing */
     unsigned again;    /* so many are not taken */
     const char *never; /* this topic is refused; NULL: none is */
     /* What it has, in the order in which it took it. */
@@ -39,7 +40,7 @@ struct scripted_broker {
         char key[64], topic[64], id[64];
         uint64_t position;
     } seen[SEEN_MAX];
-    unsigned n_seen, n_published, n_connects, n_disconnects;
+    unsigned n_seen, n_published, n_connects, n_disconnects, n_while_blocked;
     unsigned most_unanswered, n_slow;
     unsigned says;                            /* so many messages come in, of handles from 1 */
     unsigned n_said, n_acked;                 /* of these */
@@ -52,6 +53,7 @@ struct scripted_broker {
         enum { ANSWER_ACK, ANSWER_AGAIN } how;
     } waiting[RELAY_WINDOW_MAX];
     unsigned n_waiting;
+    bool is_block_told;
 };
 
 static struct scripted_broker *the_broker;
@@ -72,6 +74,7 @@ static enum broker_result broker_connect(struct broker *b, int timeout_ms)
     bool is_away;
 
     (void)timeout_ms;
+    s->is_block_told = false;
     uv_mutex_lock(&s->lock);
     while (s->is_slow) {
         s->n_slow++;
@@ -108,7 +111,8 @@ static enum broker_result broker_publish(struct broker *b, const struct broker_m
     if (s->is_away) {
         (void)snprintf(b->why, sizeof(b->why), "connection reset");
         result = BROKER_LOST;
-    } else if (s->is_full) {
+    } else if (s->is_full || s->is_block_told) {
+        s->n_while_blocked += s->is_block_told;
         result = BROKER_BUSY;
     } else if (s->never && str_eq(m->topic, str_of(s->never))) {
         (void)snprintf(b->why, sizeof(b->why), "too large");
@@ -171,6 +175,7 @@ static enum broker_result broker_serve(struct broker *b, int wake_fd, int wait_m
     struct scripted_broker *s = scripted(b);
     struct pollfd wake = { .fd = wake_fd, .events = POLLIN };
     unsigned n = 0, says;
+    bool is_blocked;
 
     uv_mutex_lock(&s->lock);
     if (s->is_away) {
@@ -178,12 +183,18 @@ static enum broker_result broker_serve(struct broker *b, int wake_fd, int wait_m
         (void)snprintf(b->why, sizeof(b->why), "connection reset");
         return BROKER_LOST;
     }
-    if (!s->is_silent)
+    is_blocked = s->is_blocked;
+    if (!s->is_silent && !is_blocked)
         n = s->n_waiting;
     says = s->says;
     s->says = 0;
     uv_mutex_unlock(&s->lock);
     say_messages(s, says);
+    if (is_blocked != s->is_block_told) {
+        s->is_block_told = is_blocked;
+        s->host->blocked(s->host, is_blocked ? STR("low on disk") : STR_NONE);
+        return BROKER_OK;
+    }
     for (unsigned i = 0; i < n; i++) {
         if (s->waiting[i].how == ANSWER_ACK)
             s->host->acked(s->host, s->waiting[i].tag);
@@ -655,6 +666,27 @@ static void relay__publishes_again_what_the_broker_did_not_take(void **state)
     assert_string_equal(app_relay(w->app, SUBSCRIPTION_NATS)->why, "");
 }
 
+static void relay__says_why_a_broker_takes_nothing_and_asks_no_more_until_it_does(void **state)
+{
+    struct world *w = *state;
+
+    SCRIPT(the_broker->is_silent = true);
+    some_messages(w, 50);
+    run_until(w, is_window_full);
+    SCRIPT(the_broker->is_silent = false; the_broker->is_blocked = true);
+    run_until(w, is_stuck);
+    assert_string_equal(app_relay(w->app, SUBSCRIPTION_NATS)->why, "low on disk");
+    assert_true(app_relay(w->app, SUBSCRIPTION_NATS)->is_connected);
+    some_messages(w, 50); /* no command waits for it */
+    SCRIPT(the_broker->is_blocked = false);
+    run_until(w, is_all_passed);
+    run_until(w, goes_on);
+    assert_whole_and_in_order(w);
+    assert_int_equal(the_broker->n_while_blocked, 0);
+    assert_int_equal(the_broker->n_connects, 1);
+    assert_string_equal(app_relay(w->app, SUBSCRIPTION_NATS)->why, "");
+}
+
 static bool has_letter(struct world *w)
 {
     return app_bus(w->app)->n_dead_letters_open == 1;
@@ -936,6 +968,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(relay__that_was_never_asked_for_anything_is_closed,
                                         setup_threadless, teardown),
+        TEST(relay__says_why_a_broker_takes_nothing_and_asks_no_more_until_it_does),
         TEST(relay__drains_while_a_connect_does_not_come_back),
         TEST(
             relay__gives_back_at_a_drain_what_the_broker_does_not_have_and_the_next_start_sends_it),
