@@ -234,6 +234,10 @@ class Client(Peer):
     def delete(self, queue):
         self.call(QUEUE_DELETE, b"\0\0" + short(queue) + b"\0")
 
+    def confirm(self):
+        """From now on each message that the broker has is answered with an ACK."""
+        self.call(CONFIRM, b"\0")
+
     def publish(self, key, body, exchange="orders", **given):
         self.say(PUBLISH, b"\0\0" + short(exchange) + short(key) + b"\0")
         self.content(body, **given)
