@@ -35,6 +35,37 @@ static void receive_one(struct command_call *cc, const struct cloud_request *r,
         receive_message_start(receive);
 }
 
+/* ---- in another form ------------------------------------------------------------------------- */
+
+static void refuse_body(struct call *c, struct str why)
+{
+    struct json_in in = { .arena = &c->req->arena };
+
+    json_in_fault(&in, NULL, STR_FMT, STR_ARG(why));
+    call_refuse(c, &in);
+}
+
+/* The payload becomes JSON and the attributes header fields, as in the binary mode. */
+static void receive_form(struct call *c, const struct message_form *form, struct message_in *m)
+{
+    struct cloud_request opened = { .mode = CLOUD_BINARY };
+    struct command_call *cc;
+    struct yyjson_val *root;
+    struct str json, why;
+
+    if (form->open(&c->req->arena, c->req->body, &opened.headers, &opened.n_headers, &json, &why) !=
+        ERR_OK) {
+        refuse_body(c, why);
+        return;
+    }
+    cc = command_open_json(c, json, &root);
+    if (!cc)
+        return;
+    m->in = &cc->in;
+    message_in_opened(m);
+    receive_one(cc, &opened, m, root);
+}
+
 /* ---- a batch --------------------------------------------------------------------------------- */
 
 /* All of it is looked at before any of it is taken: a sender who has to mend one event sends the
@@ -67,27 +98,24 @@ static void receive_batch(struct command_call *cc, struct message_in *m, struct 
 
 /* ---- the request ----------------------------------------------------------------------------- */
 
-static void refuse_empty_batch(struct call *c)
-{
-    struct json_in in = { .arena = &c->req->arena };
-
-    json_in_fault(&in, NULL, "the body is missing; it must be a JSON list");
-    call_refuse(c, &in);
-}
-
 void cloud_messages_receive(struct call *c, const struct cloud_request *r, struct message_in *m)
 {
     struct yyjson_val *root;
     struct command_call *cc;
 
+    if (r->form) {
+        receive_form(c, r->form, m);
+        return;
+    }
     if (r->mode == CLOUD_UNKNOWN) {
         call_problem(c, 415, "unsupported_media_type",
                      "CloudEvents are read as application/cloudevents+json, "
-                     "application/cloudevents-batch+json, or by header fields ce-….");
+                     "application/cloudevents-batch+json, application/cloudevents+protobuf, or by "
+                     "header fields ce-….");
         return;
     }
     if (r->mode == CLOUD_BATCH && c->req->body.n == 0) {
-        refuse_empty_batch(c);
+        refuse_body(c, STR("the body is missing; it must be a JSON list"));
         return;
     }
     cc = command_open_raw(c, COMMAND_BODY_NEEDED, &root);

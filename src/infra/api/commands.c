@@ -237,27 +237,25 @@ static void read_fields(struct command_call *cc)
     read_key(cc);
 }
 
-static bool content_is_ours(const struct call *c)
+static bool is_coded(const struct call *c)
 {
-    struct str type, coding;
+    struct str coding;
 
-    if (!call_header(c, "Content-Type", &type) || !media_is_json(type))
-        return false;
-    return !call_header_list(c, "Content-Encoding", &coding) ||
-           str_eq_nocase(coding, STR("identity"));
+    return call_header_list(c, "Content-Encoding", &coding) &&
+           !str_eq_nocase(coding, STR("identity"));
 }
 
-struct command_call *command_open_raw(struct call *c, enum command_body body,
-                                      struct yyjson_val **root)
+static bool content_is_ours(const struct call *c)
 {
-    struct command_call *cc;
-    struct str why;
+    struct str type;
 
-    if (c->req->body.n && !content_is_ours(c)) {
-        call_problem(c, 415, "unsupported_media_type", JSON_MEDIA_DETAIL);
-        return NULL;
-    }
-    cc = arena_zalloc(&c->req->arena, sizeof(*cc));
+    return call_header(c, "Content-Type", &type) && media_is_json(type) && !is_coded(c);
+}
+
+static struct command_call *command_call_create(struct call *c)
+{
+    struct command_call *cc = arena_zalloc(&c->req->arena, sizeof(*cc));
+
     cc->call = c;
     cc->in.arena = &c->req->arena;
     cc->u.command.app = c->app;
@@ -265,17 +263,52 @@ struct command_call *command_open_raw(struct call *c, enum command_body body,
     cc->u.command.render = command_render;
     cc->u.command.done = command_done;
     read_fields(cc);
-    *root = NULL;
-    if (c->req->body.n == 0 && body == COMMAND_BODY_OPTIONAL)
-        return cc;
-    *root = json_in_parse_object(&cc->in, c->req->body, &why);
+    return cc;
+}
+
+/* body: followed by JSON_BODY_TAIL NUL bytes, and changed. */
+static struct command_call *parse(struct command_call *cc, struct str body,
+                                  struct yyjson_val **root)
+{
+    struct str why;
+
+    *root = json_in_parse_object(&cc->in, body, &why);
     if (!*root) {
         struct problem p = { .status = 400, .code = STR("malformed_json"), .detail = why };
 
-        call_problem_with(c, &p, NULL);
+        call_problem_with(cc->call, &p, NULL);
         return NULL;
     }
     return cc;
+}
+
+struct command_call *command_open_raw(struct call *c, enum command_body body,
+                                      struct yyjson_val **root)
+{
+    struct command_call *cc;
+
+    if (c->req->body.n && !content_is_ours(c)) {
+        call_problem(c, 415, "unsupported_media_type", JSON_MEDIA_DETAIL);
+        return NULL;
+    }
+    cc = command_call_create(c);
+    *root = NULL;
+    if (c->req->body.n == 0 && body == COMMAND_BODY_OPTIONAL)
+        return cc;
+    return parse(cc, c->req->body, root);
+}
+
+struct command_call *command_open_json(struct call *c, struct str json, struct yyjson_val **root)
+{
+    char *body = arena_zalloc(&c->req->arena, json.n + JSON_BODY_TAIL);
+
+    if (is_coded(c)) {
+        call_problem(c, 415, "unsupported_media_type", "The body must come without a coding.");
+        return NULL;
+    }
+    if (json.n)
+        memcpy(body, json.p, json.n);
+    return parse(command_call_create(c), (struct str){ body, json.n }, root);
 }
 
 struct command_call *command_open(struct call *c, const struct json_shape *shape, void *out,

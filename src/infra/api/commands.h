@@ -41,6 +41,8 @@ struct command_call *command_open(struct call *c, const struct json_shape *shape
 /* The same, for a handler that reads the body by itself: *root is its object. */
 struct command_call *command_open_raw(struct call *c, enum command_body body,
                                       struct yyjson_val **root);
+/* The same, for a handler that has looked at the content type and made JSON of the body. */
+struct command_call *command_open_json(struct call *c, struct str json, struct yyjson_val **root);
 /* True: there were faults, and the call was answered with all of them. */
 bool command_is_refused(struct command_call *cc);
 

@@ -7,6 +7,8 @@
  * the app). The body is read where the messages of every road are (message_in.h). */
 #include "messages.h"
 #include "handlers.h"
+#include "orderly/infra/inbound/media.h"
+#include "orderly/infra/inbound/proto_form.h"
 #include "orderly/infra/render/percent.h"
 
 #define HEADER_PREFIX STR("ce-")
@@ -87,6 +89,8 @@ static void read_mode(const struct call *c, struct cloud_request *out)
     read_headers(c, out);
     (void)call_header(c, "Content-Type", &content_type);
     out->mode = cloud_mode_of(content_type, out->headers, out->n_headers);
+    if (str_eq_nocase(media_type_of(content_type), message_form_protobuf.media_type))
+        out->form = &message_form_protobuf;
 }
 
 /* ---- the requests ---------------------------------------------------------------------------- */

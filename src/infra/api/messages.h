@@ -12,6 +12,7 @@ struct cloud_request {
     enum cloud_mode mode;
     struct cloud_header *headers; /* ce-…, decoded */
     unsigned n_headers;
+    const struct message_form *form; /* of a body that is no JSON; NULL: it is */
 };
 /* cloud_messages.c; m->topic: what the events have to be about; empty: what they say. */
 void cloud_messages_receive(struct call *c, const struct cloud_request *r, struct message_in *m);

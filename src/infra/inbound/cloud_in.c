@@ -3,9 +3,11 @@
 #include "orderly/base/uri.h"
 #include "orderly/infra/inbound/media.h"
 #include "orderly/infra/render/cloud_event.h"
+#include <sodium.h>
 #include <yyjson.h>
 
 #define MEDIA_PREFIX STR("application/cloudevents")
+#define DATA_BASE64 STR("data_base64")
 
 /* ---- faults ---------------------------------------------------------------------------------- */
 
@@ -80,8 +82,8 @@ static bool has_control_characters(struct str s)
 }
 
 /* NULL: fine. The value is not empty. */
-static const char *attribute_set(struct cloud_in *out, enum attribute attribute, struct str value,
-                                 bool is_header)
+static const char *attribute_set(const struct cloud_place *place, struct cloud_in *out,
+                                 enum attribute attribute, struct str value)
 {
     struct text_id id;
 
@@ -102,9 +104,12 @@ static const char *attribute_set(struct cloud_in *out, enum attribute attribute,
         out->type = value;
         return NULL;
     case DATACONTENTTYPE:
-        if (is_header)
+        if (place->prefix.n && !place->has_data_type)
             return "must not be there, as Content-Type says it";
-        return media_is_json(value) ? NULL : "must be application/json in UTF-8";
+        if (!media_says_json(value))
+            return "must be application/json in UTF-8";
+        out->data_type = value;
+        return NULL;
     case DATASCHEMA:
         return uri_is_reference(value) ? NULL : "must be a URI";
     case TIME:
@@ -136,7 +141,7 @@ static void take(const struct cloud_place *place, struct str name, struct str va
     else if (has_control_characters(value))
         fault = "must not hold control characters";
     else if (value.n)
-        fault = attribute_set(out, attribute, value, place->prefix.n > 0);
+        fault = attribute_set(place, out, attribute, value);
     else if (attribute != ATTRIBUTES)
         fault = "must not be empty";
     if (fault)
@@ -212,9 +217,9 @@ static void take_member(const struct cloud_place *place, struct str name, yyjson
         (void)json_in_value(place->in, v, &path, &data_field, &out->data);
         return;
     }
-    if (str_eq(name, STR("data_base64"))) {
-        fault_at(place, name, "is not taken; send the payload as JSON, in data");
-    } else if (!is_attribute_name(name)) {
+    if (str_eq(name, DATA_BASE64))
+        return; /* read when all the attributes are */
+    if (!is_attribute_name(name)) {
         fault_at(place, name, "is no attribute: their names are of lower-case letters and digits");
     } else if (yyjson_is_str(v)) {
         take(place, name, (struct str){ yyjson_get_str(v), yyjson_get_len(v) }, out);
@@ -225,9 +230,45 @@ static void take_member(const struct cloud_place *place, struct str name, yyjson
     }
 }
 
+/* JSON all the same, where the event says so: there are libraries that send it so when they are given
+ * bytes. */
+static void read_base64(const struct cloud_place *place, yyjson_val *event, yyjson_val *v,
+                        struct cloud_in *out)
+{
+    static const struct json_field data_field = { .kind = JSON_ANY };
+    struct json_path path = { place->at, DATA_BASE64, 0 };
+    size_t n = 0, room = yyjson_get_len(v) / 4 * 3 + 1;
+    struct str why;
+    char *bytes;
+
+    out->is_base64 = true;
+    if (out->data_type.n == 0) {
+        if (!json_in_member(event, STR("datacontenttype"))) /* else that was told */
+            fault_at(place, DATA_BASE64,
+                     "is not taken without a datacontenttype that says that it is JSON");
+        return;
+    }
+    if (!yyjson_is_str(v)) {
+        fault_at(place, DATA_BASE64, "must be text");
+        return;
+    }
+    bytes = arena_zalloc(place->in->arena, room + JSON_BODY_TAIL);
+    if (sodium_base642bin((unsigned char *)bytes, room, yyjson_get_str(v), yyjson_get_len(v), NULL,
+                          &n, NULL, sodium_base64_VARIANT_ORIGINAL) != 0) {
+        fault_at(place, DATA_BASE64, "must be base64, padded");
+        return;
+    }
+    v = n ? json_in_parse_at(place->in, (struct str){ bytes, n }, &path, &why) : NULL;
+    if (v)
+        (void)json_in_value(place->in, v, &path, &data_field, &out->data);
+    else
+        fault_at(place, DATA_BASE64, "must be JSON in base64");
+}
+
 void cloud_in_read_object(const struct cloud_place *place, struct yyjson_val *event,
                           struct cloud_in *out)
 {
+    yyjson_val *base64;
     struct json_path data = { place->at, STR("data"), 0 };
     uint32_t seen = 0;
     yyjson_obj_iter iter;
@@ -251,7 +292,12 @@ void cloud_in_read_object(const struct cloud_place *place, struct yyjson_val *ev
         take_member(place, name, v, out);
     }
     check_required(place, seen);
-    if (!json_in_member(event, data.key) && !json_in_member(event, STR("data_base64")))
+    base64 = json_in_member(event, DATA_BASE64);
+    if (base64 && json_in_member(event, data.key))
+        fault_at(place, DATA_BASE64, "must not be there beside data");
+    else if (base64)
+        read_base64(place, event, base64, out);
+    else if (!json_in_member(event, data.key))
         json_in_fault(place->in, &data, "is required");
 }
 

@@ -254,6 +254,12 @@ static bool check_value(struct json_in *in, yyjson_val *v, const struct json_pat
 
 struct yyjson_val *json_in_parse(struct json_in *in, struct str body, struct str *why)
 {
+    return json_in_parse_at(in, body, NULL, why);
+}
+
+struct yyjson_val *json_in_parse_at(struct json_in *in, struct str body, const struct json_path *at,
+                                    struct str *why)
+{
     yyjson_alc alc = alc_of(in->arena);
     yyjson_read_err err;
     yyjson_doc *doc;
@@ -270,7 +276,7 @@ struct yyjson_val *json_in_parse(struct json_in *in, struct str body, struct str
         return NULL;
     }
     root = yyjson_doc_get_root(doc);
-    if (!check_value(in, root, NULL, 0)) {
+    if (!check_value(in, root, at, 0)) {
         *why = arena_printf(in->arena, "The body is nested deeper than %d levels.", JSON_DEPTH_MAX);
         return NULL;
     }

@@ -28,14 +28,9 @@ bool media_has_suffix(struct str type, struct str suffix)
            str_eq_nocase((struct str){ type.p + type.n - suffix.n, suffix.n }, suffix);
 }
 
-bool media_is_json(struct str value)
+/* Of the parameters behind a media type. */
+static bool names_no_charset_but_utf8(struct str rest)
 {
-    struct str rest = value, type = media_take_parameter(&rest);
-
-    if (!str_eq_nocase(type, STR("application/json")) &&
-        !(type.n > 17 && str_eq_nocase((struct str){ type.p, 12 }, STR("application/")) &&
-          media_has_suffix(type, STR("+json"))))
-        return false;
     while (rest.n) {
         struct str parameter = media_take_parameter(&rest);
         struct str charset = STR("charset=");
@@ -50,6 +45,28 @@ bool media_is_json(struct str value)
         }
     }
     return true;
+}
+
+bool media_says_json(struct str value)
+{
+    struct str rest = value, type = media_take_parameter(&rest);
+    const char *slash = type.n ? memchr(type.p, '/', type.n) : NULL;
+    struct str kind;
+
+    if (!slash || slash == type.p)
+        return false;
+    kind = (struct str){ slash + 1, type.n - (size_t)(slash + 1 - type.p) };
+    return (str_eq_nocase(kind, STR("json")) || media_has_suffix(kind, STR("+json"))) &&
+           names_no_charset_but_utf8(rest);
+}
+
+bool media_is_json(struct str value)
+{
+    struct str application = STR("application/");
+
+    return value.n > application.n &&
+           str_eq_nocase((struct str){ value.p, application.n }, application) &&
+           media_says_json(value);
 }
 
 struct str media_type_of(struct str content_type)

@@ -221,23 +221,35 @@ void message_in_event(struct message_in *m, struct yyjson_val *event, const stru
     struct cloud_in in;
 
     cloud_in_read_object(&place, event, &in);
+    if (in.is_base64)
+        data_at.key = STR("data_base64");
     event_read(m, &place, &in, in.data, &data_at, out);
 }
 
 void message_in_binary(struct message_in *m, const struct cloud_header *headers, unsigned n,
                        struct yyjson_val *root, struct receive_message *out)
 {
-    struct cloud_place place = { .in = m->in, .prefix = m->prefix };
+    struct cloud_place place = { .in = m->in,
+                                 .prefix = m->prefix,
+                                 .has_data_type = m->has_data_type };
+    struct json_path data_path = { NULL, STR("data"), 0 };
+    const struct json_path *data_at = m->prefix.n ? NULL : &data_path;
     struct yyjson_val *data = yyjson_is_obj(root) ? root : NULL;
     struct cloud_in in;
 
     cloud_in_read_headers(&place, headers, n, &in);
     if (!data)
-        json_in_fault(m->in, NULL, "must be an object");
-    event_read(m, &place, &in, data, NULL, out);
+        json_in_fault(m->in, data_at, "must be an object");
+    event_read(m, &place, &in, data, data_at, out);
 }
 
 /* ---- from bytes ------------------------------------------------------------------------------ */
+
+void message_in_opened(struct message_in *m)
+{
+    m->prefix = STR_NONE;
+    m->has_data_type = true;
+}
 
 static const struct message_form *form_of(const struct message_said *said,
                                           const struct message_form *forms, unsigned n_forms)
@@ -315,7 +327,7 @@ static enum message_result read_mode(struct message_in *m, enum cloud_mode mode,
                    "the body.");
         return MESSAGE_UNKNOWN_FORM;
     }
-    if (said->content_type.n && said->body.n && !media_is_json(said->content_type)) {
+    if (said->content_type.n && said->body.n && !media_says_json(said->content_type)) {
         *why = STR(JSON_MEDIA_DETAIL);
         return MESSAGE_UNKNOWN_FORM;
     }
@@ -354,6 +366,7 @@ enum message_result message_in_read(struct message_in *m, const struct message_s
     if (form->open(m->in->arena, said->body, &headers, &opened.n_headers, &opened.body, why) !=
         ERR_OK)
         return MESSAGE_MALFORMED;
+    message_in_opened(m);
     opened.headers = headers;
     opened.content_type = STR_NONE;
     return read_mode(m, CLOUD_BINARY, &opened, out, why);

@@ -1,10 +1,21 @@
 #include "orderly/infra/inbound/proto_form.h"
+#include "orderly/infra/inbound/media.h"
 #include "orderly/infra/render/proto_event.h"
 
 static void add(struct cloud_header *headers, unsigned *n, struct str name, struct str value)
 {
     if (value.n)
         headers[(*n)++] = (struct cloud_header){ .name = name, .value = value };
+}
+
+/* What the data were is said of them as they came; what is handed on is JSON. */
+static bool says_protobuf(const struct cloud_attribute *a)
+{
+    struct str type = media_type_of(a->value);
+
+    return str_eq(a->name, STR("datacontenttype")) &&
+           (str_eq_nocase(type, STR("application/protobuf")) ||
+            str_eq_nocase(type, STR("application/x-protobuf")));
 }
 
 /* The four that are members of the envelope, then the others: what is read of them, and what they lack,
@@ -26,7 +37,8 @@ static enum err open_protobuf(struct arena *a, struct str body, struct cloud_hea
     add(*headers, n, STR("specversion"), e.spec_version);
     add(*headers, n, STR("type"), e.type);
     for (unsigned i = 0; i < e.n_attributes; i++)
-        add(*headers, n, e.attributes[i].name, e.attributes[i].value);
+        if (!e.is_message || !says_protobuf(&e.attributes[i]))
+            add(*headers, n, e.attributes[i].name, e.attributes[i].value);
     *json = e.data;
     return ERR_OK;
 }

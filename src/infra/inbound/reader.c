@@ -14,7 +14,9 @@ enum message_result inbound_reader_read(const struct inbound_reader *r, struct m
                                         struct json_in *in, const struct message_said *said,
                                         struct receive_message *out, struct str *why)
 {
-    *m = (struct message_in){ .in = in, .cloud = &r->cloud, .types = r->types, .prefix = PREFIX };
+    *m = (struct message_in){
+        .in = in, .cloud = &r->cloud, .types = r->types, .prefix = PREFIX, .has_data_type = true
+    };
     return message_in_read(m, said, r->forms, r->n_forms, out, why);
 }
 

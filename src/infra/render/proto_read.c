@@ -233,8 +233,10 @@ static const char *read_any(struct proto_event *out, struct arena *a, const enve
     if (!m)
         return "proto_data are not what their type says";
     is_fine = json_message(&o, m);
-    if (is_fine)
+    if (is_fine) {
         out->data = json_out_take(&o, a);
+        out->is_message = true;
+    }
     json_out_deinit(&o);
     return is_fine ? NULL : "a text of proto_data is no UTF-8, or a time is none";
 }

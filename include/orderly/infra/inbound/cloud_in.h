@@ -33,14 +33,17 @@ enum cloud_mode cloud_mode_of(struct str content_type, const struct cloud_header
  * there, or faults were added. Whatever else it has is passed over. */
 struct cloud_in {
     struct str id, source, type, correlation_id, traceparent;
+    struct str data_type;    /* datacontenttype: JSON of some kind */
     int64_t time_ms;         /* 0: none */
     struct yyjson_val *data; /* structured mode only */
+    bool is_base64;          /* the data came as data_base64 */
 };
 
 /* Where the attributes of an event stand, for faults. */
 struct cloud_place {
     struct json_in *in;
     struct str prefix;          /* header fields: of their names; empty: members of an object */
+    bool has_data_type;         /* header fields: datacontenttype may be one of them */
     const struct json_path *at; /* of the event's object; NULL: it is the whole body */
 };
 void cloud_in_fault(const struct cloud_place *place, const char *attribute, const char *detail);

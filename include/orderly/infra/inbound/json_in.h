@@ -46,7 +46,10 @@ void json_in_fault_named(struct json_in *in, enum fault_place place, struct str 
  * says how and where. The value lives as long as the body and the arena. Keys, texts and so on may have added
  * faults all the same. */
 struct yyjson_val *json_in_parse(struct json_in *in, struct str body, struct str *why);
-/* The same, where an object is needed: an empty body is a fault, and read as {}, so that what the
+/* The same of JSON that stands within other JSON, as a text of it. */
+struct yyjson_val *json_in_parse_at(struct json_in *in, struct str body, const struct json_path *at,
+                                    struct str *why);
+/* json_in_parse, where an object is needed: an empty body is a fault, and read as {}, so that what the
  * object would need is told with it. */
 struct yyjson_val *json_in_parse_object(struct json_in *in, struct str body, struct str *why);
 #define JSON_MEDIA_DETAIL "The body must be application/json in UTF-8, without a coding."

@@ -5,8 +5,10 @@
 #include "orderly/base/str.h"
 #include <stdbool.h>
 
-/* application/json or application/…+json, in UTF-8 if a charset is named. */
+/* application/json or application/…+json, in UTF-8 if a charset is named: what a body is sent as. */
 bool media_is_json(struct str content_type);
+/* The same of any type, such as text/json: what a CloudEvent may say of its data. */
+bool media_says_json(struct str content_type);
 /* The media type alone, without its parameters. */
 struct str media_type_of(struct str content_type);
 /* Takes "a" off "a;b;c", trimmed. */

@@ -36,6 +36,9 @@ struct message_in {
     struct str topic;  /* as the road says it; empty: the message itself does */
     struct str id;     /* likewise; an envelope without a messageId takes it */
     struct str prefix; /* of header fields, for faults: `ce-` */
+    /* datacontenttype may be one of them: NATS has no other place for it, and Kafka's libraries say it
+     * twice. Over HTTP it must not be. */
+    bool has_data_type;
 
     /* What the message is about. A topic that is not fine is among the faults, or stands in topic. */
     enum message_topic topic_is;
@@ -50,7 +53,7 @@ void message_in_envelope(struct message_in *m, struct yyjson_val *root,
 /* A CloudEvent in structured mode; at: one of a batch, NULL: the body. */
 void message_in_event(struct message_in *m, struct yyjson_val *event, const struct json_path *at,
                       struct receive_message *out);
-/* In binary mode. */
+/* In binary mode. m->prefix empty: faults are told of the members of the same event as JSON. */
 void message_in_binary(struct message_in *m, const struct cloud_header *headers, unsigned n,
                        struct yyjson_val *root, struct receive_message *out);
 
@@ -64,6 +67,9 @@ struct message_form {
     enum err (*open)(struct arena *a, struct str body, struct cloud_header **headers, unsigned *n,
                      struct str *json, struct str *why);
 };
+
+/* What a form has opened is read in binary mode, but has no header fields. */
+void message_in_opened(struct message_in *m);
 
 /* As a road hands it over. */
 struct message_said {

@@ -31,6 +31,7 @@ struct proto_event {
     struct cloud_attribute attributes[PROTO_ATTRIBUTES_MAX]; /* more are passed over */
     unsigned n_attributes;
     struct str data; /* JSON text: of a message of ours, or what the sender wrote as such */
+    bool is_message; /* the former */
 };
 /* ERR_INVALID: no CloudEvent, or its data are of a kind that is not read here; *why says it.
  * ERR_LIMIT: it asks for more than PROTO_READ_BYTES_MAX. */

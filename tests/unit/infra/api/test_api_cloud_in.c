@@ -13,6 +13,8 @@
 #define HEAD_OF(id, type)                                                                          \
     "{\"specversion\":\"1.0\",\"id\":\"" id "\",\"source\":\"/pay\",\"type\":\"" type "\""
 #define HEAD HEAD_OF("e-1", "payment.declined")
+#define HEAD_JSON HEAD ",\"datacontenttype\":\"application/json\""
+#define BASE64 "\"eyJvcmRlcklkIjoiZWxzZXdoZXJlIiwicmVhc29uIjoibm8ifQ==\"" /* DATA */
 #define EVENT(id) HEAD_OF(id, "payment.declined") ",\"data\":" DATA "}"
 
 static int setup(void **state)
@@ -192,7 +194,20 @@ static void cloud_event__has_every_fault_of_its_attributes_pointed_at(void **sta
         { "{\"specversion\":\"1.0\",\"id\":\"e\",\"source\":\"\",\"type\":\"payment.declined\","
           "\"data\":" DATA "}",
           "/source" },
-        { HEAD ",\"data_base64\":\"e30=\"}", "/data_base64" },
+        { HEAD ",\"data_base64\":\"e30=\"}", "/data_base64" }, /* nothing says that it is JSON */
+        { HEAD_JSON ",\"data_base64\":7}", "/data_base64" },
+        { HEAD_JSON ",\"data_base64\":\"\"}", "/data_base64" },
+        { HEAD_JSON ",\"data_base64\":\"e30\"}", "/data_base64" },   /* no padding */
+        { HEAD_JSON ",\"data_base64\":\"e3 0=\"}", "/data_base64" }, /* no digit */
+        { HEAD_JSON ",\"data_base64\":\"e30_\"}", "/data_base64" },  /* of the other alphabet */
+        { HEAD_JSON ",\"data_base64\":\"e30=e30=\"}", "/data_base64" },
+        { HEAD_JSON ",\"data_base64\":\"ezA=\"}", "/data_base64" }, /* {0 */
+        { HEAD_JSON ",\"data_base64\":\"W10=\"}", "/data_base64" }, /* [] */
+        { HEAD_JSON ",\"data_base64\":\"eyJvcmRlcklkIjoiYSJ9\"}", "/data_base64/reason" },
+        { HEAD_JSON
+          ",\"data_base64\":\"eyJhIjoxLCJhIjoxLCJvcmRlcklkIjoiYSIsInJlYXNvbiI6ImIifQ==\"}",
+          "/data_base64/a" }, /* there twice */
+        { HEAD ",\"datacontenttype\":\"text/xml\",\"data_base64\":\"e30=\"}", "/datacontenttype" },
         { HEAD ",\"data\":" DATA ",\"data_base64\":\"e30=\"}", "/data_base64" },
         { HEAD "}", "/data" },
         { HEAD ",\"data\":null}", "/data" },
@@ -248,6 +263,8 @@ static void cloud_event__may_have_what_the_specification_allows(void **state)
         HEAD ",\"a\":true,\"b\":false,\"c\":2147483647,\"d\":-2147483648,\"e\":null,\"data\":" DATA
              "}",
         HEAD ",\"data_base64\":null,\"data\":" DATA "}",
+        HEAD ",\"datacontenttype\":\"text/json\",\"data\":" DATA "}",
+        HEAD ",\"data_base64\":" BASE64 ",\"datacontenttype\":\"application/json\",\"data\":null}",
     };
     struct api_fixture *f = *state;
 

@@ -39,6 +39,23 @@ static void fields__take_json_in_utf_8_only(void **state)
         assert_false(media_is_json(S(bad[i])));
 }
 
+static void fields__take_json_of_any_type_for_the_data_of_an_event(void **state)
+{
+    static const char *const fine[] = { "application/json", "text/json", "Text/JSON;charset=utf-8",
+                                        "model/x.y+json", "*/json" };
+    static const char *const bad[] = { "",         "json",       "/json",
+                                       "text/",    "text/+json", "text/json; charset=utf-16",
+                                       "text/xml", "text/jsonl", "application/json+xml" };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(fine); i++)
+        if (!media_says_json(S(fine[i])))
+            fail_msg("%s", fine[i]);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        if (media_says_json(S(bad[i])))
+            fail_msg("%s", bad[i]);
+}
+
 static bool accepts_json(const char *accept)
 {
     return field_accepts(S(accept), STR("application"), STR("json"));
@@ -232,6 +249,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fields__take_json_in_utf_8_only),
+        cmocka_unit_test(fields__take_json_of_any_type_for_the_data_of_an_event),
         cmocka_unit_test(fields__weigh_what_accept_names),
         cmocka_unit_test(fields__answer_in_json_unless_accept_shuts_it_out),
         cmocka_unit_test(fields__read_idempotency_keys_bare_or_quoted),

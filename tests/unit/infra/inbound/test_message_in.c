@@ -8,6 +8,8 @@
 
 #include "orderly/base/arena.h"
 #include "orderly/infra/inbound/message_in.h"
+#include "orderly/infra/inbound/proto_form.h"
+#include "orderly/infra/render/proto_event.h"
 #include <stdio.h>
 
 #define PAYLOAD "{\"orderId\":\"o-1\",\"reason\":\"no\"}"
@@ -26,6 +28,7 @@ struct reading {
     struct message_in in;
     const struct message_form *forms;
     unsigned n_forms;
+    bool has_data_type;
     struct receive_message out;
     struct str why;
 };
@@ -49,6 +52,7 @@ static enum message_result run(struct reading *r)
     r->in = (struct message_in){
         .in = &r->faults, .cloud = &r->cloud, .types = message_types_outside(), .prefix = STR("ce-")
     };
+    r->in.has_data_type = r->has_data_type;
     r->said.headers = r->headers;
     r->out = (struct receive_message){ .type = EVENT_NONE };
     return message_in_read(&r->in, &r->said, r->forms, r->n_forms, &r->out, &r->why);
@@ -184,6 +188,34 @@ static void header_fields__are_named_with_their_prefix(void **state)
     end(&r);
 }
 
+/* NATS has its only place there, libraries of Kafka say it twice, HTTP forbids it. */
+static void the_type_of_the_data__is_an_attribute_where_the_road_has_it_so(void **state)
+{
+    struct reading r = a_reading(STR_NONE, STR_NONE, STR(PAYLOAD));
+
+    (void)state;
+    add(&r, "specversion", "1.0");
+    add(&r, "id", "m-1");
+    add(&r, "source", "/pay");
+    add(&r, "type", "payment.declined");
+    add(&r, "datacontenttype", "text/json; charset=utf-8");
+    assert_int_equal(run(&r), MESSAGE_INVALID);
+    assert_fault(&r, "ce-datacontenttype", "must not be there, as Content-Type says it");
+    end(&r);
+    r.has_data_type = true;
+    assert_int_equal(run(&r), MESSAGE_FINE);
+    assert_declined(&r);
+    end(&r);
+    r.said.content_type = STR("application/json");
+    assert_int_equal(run(&r), MESSAGE_FINE);
+    assert_declined(&r);
+    end(&r);
+    r.headers[4].value = STR("application/xml");
+    assert_int_equal(run(&r), MESSAGE_INVALID);
+    assert_fault(&r, "ce-datacontenttype", "must be application/json in UTF-8");
+    end(&r);
+}
+
 static void a_configured_prefix__is_taken_off_the_type(void **state)
 {
     struct reading r =
@@ -244,6 +276,48 @@ static void another_form__is_opened_by_its_media_type(void **state)
     assert_int_equal(run(&r), MESSAGE_MALFORMED);
     assert_true(str_eq(r.why, STR("It is not good.")));
     end(&r);
+}
+
+/* What we say of the data of our own messages is no reason to refuse them. */
+static void protobuf__is_read_as_the_json_of_the_same_event(void **state)
+{
+    static const char *const types[] = { NULL, "application/protobuf",
+                                         "Application/X-Protobuf; a=b", "application/json" };
+    static const char any[] = "\x0a\x2e"
+                              "type.googleapis.com/orderly.v1.PaymentDeclined"
+                              "\x12\x09\x0a\x03o-1\x22\x02no";
+    static const char head[] = "\x0a\x03m-1\x12\x04/pay\x1a\x03"
+                               "1.0\x22\x10payment.declined";
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        struct reading r = a_reading(STR_NONE, PROTO_TYPE_EVENT, STR_NONE);
+        size_t n = types[i] ? strlen(types[i]) : 0;
+        struct buf body = { 0 };
+
+        buf_add(&body, head, sizeof(head) - 1);
+        if (types[i]) {
+            buf_printf(&body,
+                       "\x2a%c\x0a\x0f"
+                       "datacontenttype\x12%c\x1a%c%s",
+                       (int)(n + 21), (int)(n + 2), (int)n, types[i]);
+        }
+        buf_printf(&body, "\x42%c", (int)sizeof(any) - 1);
+        buf_add(&body, any, sizeof(any) - 1);
+        r.said.body = buf_str(&body);
+        r.forms = &message_form_protobuf;
+        r.n_forms = 1;
+        assert_int_equal(run(&r), MESSAGE_FINE);
+        assert_int_equal(r.faults.n_faults, 0);
+        assert_true(str_eq(r.out.payload.reason, STR("no")));
+        end(&r);
+        body.p[4] = '?'; /* of the id */
+        r.said.body = buf_str(&body);
+        assert_int_equal(run(&r), MESSAGE_INVALID);
+        assert_fault(&r, "/id", "must be 1 to 64 characters of A-Z a-z 0-9 . _ : -");
+        end(&r);
+        buf_deinit(&body);
+    }
 }
 
 /* ---- what can't be read ---------------------------------------------------------------------- */
@@ -369,8 +443,10 @@ int main(void)
         T(an_envelope__takes_the_roads_id_where_it_has_none),
         T(the_same_event__has_the_same_content_in_both_modes),
         T(header_fields__are_named_with_their_prefix),
+        T(the_type_of_the_data__is_an_attribute_where_the_road_has_it_so),
         T(a_configured_prefix__is_taken_off_the_type),
         T(another_form__is_opened_by_its_media_type),
+        T(protobuf__is_read_as_the_json_of_the_same_event),
         T(a_topic__is_ours_or_elsewhere_or_unknown),
         T(what_is_no_message__says_why),
         T(a_detail__is_one_line_whatever_the_keys_hold),
