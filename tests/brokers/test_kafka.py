@@ -301,7 +301,8 @@ def test_what_others_send_comes_as_they_meant_it(cluster, receivers):
         kcat(cluster, "-P", "-t", "odd", "-p", "0", "-c", "1", *words, body=body)
     put(b"bare")
     put(b"y" * 1000, "-H", "topic=stock.low", "-H", "content-type=text/plain", "-H", "ce_=no name",
-        "-H", "ce_subject=50 % ü", "-H", "ce_empty=", "-H", "other=x")
+        "-H", "ce_subject=50 % ü", "-H", "ce_empty=", "-H", "other=x",
+        "-H", "ce_null")
     put(b"z" * 5000, "-H", "topic=stock.low")
     put(b"many", *[w for i in range(40) for w in ("-H", f"ce_a{i:02}=v{i}")])
     put(b"x", "-H", "topic=stock.high")

@@ -77,6 +77,7 @@ def test_a_message_is_in_the_stream_with_its_subject_headers_and_bytes(serve, co
     assert subject == "orders.order.placed" and data == body
     assert headers == {"Nats-Msg-Id": "m-7", "correlation-id": "o-1",
                        "content-type": "application/octet-stream",
+                       "ce-datacontenttype": "application/octet-stream",
                        "ce-subject": "Euro%20%E2%82%AC%20%F0%9F%98%80", "ce-source": "/a%20b%25"}
     assert config["subjects"] == ["orders.>"] and config["storage"] == "file"
 
@@ -87,7 +88,8 @@ def test_the_configured_prefix_stands_before_the_names_of_attributes(serve, conn
     d.publish(1, attributes={"subject": "o-1"})
     acked(d, 1)
     delivery, = d.receive(1)
-    assert delivery["attributes"] == {"subject": "o-1"} and delivery["id"] == "m-1"
+    assert delivery["attributes"] == {"subject": "o-1", "datacontenttype": "application/json"}
+    assert delivery["id"] == "m-1"
     with nats.Client(server.port) as c:
         assert c.get(1)[1]["x-ce-subject"] == "o-1"
 

@@ -288,6 +288,8 @@ static void read_headers(struct consumer *c, const rd_kafka_message_t *m, struct
         struct str key = str_of(name), value = { bytes ? bytes : "", bytes ? n : 0 };
         struct str attribute = without(key, prefix);
 
+        if (attribute.n && !bytes)
+            continue; /* as good as not there, as null is in JSON */
         if (attribute.n && d->n_attributes < BROKER_ATTRIBUTES_MAX)
             attributes[d->n_attributes++] = (struct broker_attribute){ attribute, value };
         else if (str_eq(key, STR("topic")))

@@ -66,21 +66,28 @@ static natsStatus set_encoded(struct outgoing *o, natsMsg *m, const char *name, 
     return natsMsgHeader_Set(m, name, o->text.p);
 }
 
-static natsStatus set_attributes(struct outgoing *o, natsMsg *to, const struct broker_message *m)
+static natsStatus set_attribute(struct outgoing *o, natsMsg *to, struct str name, struct str value)
 {
     struct str prefix =
         o->config->attribute_prefix.n ? o->config->attribute_prefix : PREFIX_DEFAULT;
+    char header[PREFIX_MAX + NAME_MAX_ + 1];
+
+    if (prefix.n > PREFIX_MAX || name.n > NAME_MAX_)
+        return NATS_INVALID_ARG;
+    snprintf(header, sizeof(header), STR_FMT STR_FMT, STR_ARG(prefix), STR_ARG(name));
+    return set_encoded(o, to, header, value);
+}
+
+/* The binding of NATS has no header field but an attribute for what the others say by their content
+ * type. */
+static natsStatus set_attributes(struct outgoing *o, natsMsg *to, const struct broker_message *m)
+{
     natsStatus s = NATS_OK;
 
-    for (unsigned i = 0; s == NATS_OK && i < m->n_attributes; i++) {
-        struct str name = m->attributes[i].name;
-        char header[PREFIX_MAX + NAME_MAX_ + 1];
-
-        if (prefix.n > PREFIX_MAX || name.n > NAME_MAX_)
-            return NATS_INVALID_ARG;
-        snprintf(header, sizeof(header), STR_FMT STR_FMT, STR_ARG(prefix), STR_ARG(name));
-        s = set_encoded(o, to, header, m->attributes[i].value);
-    }
+    for (unsigned i = 0; s == NATS_OK && i < m->n_attributes; i++)
+        s = set_attribute(o, to, m->attributes[i].name, m->attributes[i].value);
+    if (s == NATS_OK && m->n_attributes && m->content_type.n)
+        s = set_attribute(o, to, STR("datacontenttype"), m->content_type);
     return s;
 }
 

@@ -311,6 +311,9 @@ static entry *attribute(const struct filling *f, const struct cloud_attribute *a
         v->attr_case =
             IO__CLOUDEVENTS__V1__CLOUD_EVENT__CLOUD_EVENT_ATTRIBUTE_VALUE__ATTR_CE_TIMESTAMP;
         v->ce_timestamp = timestamp(f, f->event->occurred_at_ms);
+    } else if (str_eq(attribute->name, STR("dataschema"))) {
+        v->attr_case = IO__CLOUDEVENTS__V1__CLOUD_EVENT__CLOUD_EVENT_ATTRIBUTE_VALUE__ATTR_CE_URI;
+        v->ce_uri = text(f, attribute->value);
     } else {
         v->attr_case =
             IO__CLOUDEVENTS__V1__CLOUD_EVENT__CLOUD_EVENT_ATTRIBUTE_VALUE__ATTR_CE_STRING;
@@ -319,10 +322,17 @@ static entry *attribute(const struct filling *f, const struct cloud_attribute *a
     return out;
 }
 
+#define DATA_ATTRIBUTES 2 /* datacontenttype, dataschema */
+
 static void set_attributes(const struct filling *f, envelope *out,
-                           const struct cloud_attributes *attributes)
+                           const struct cloud_attributes *attributes, struct str type_url)
 {
-    out->attributes = arena_alloc(f->arena, (CLOUD_ATTRIBUTES_MAX + 1) * sizeof(void *));
+    const struct cloud_attribute data[DATA_ATTRIBUTES] = {
+        { STR("datacontenttype"), STR("application/protobuf") }, { STR("dataschema"), type_url }
+    };
+
+    out->attributes =
+        arena_alloc(f->arena, (CLOUD_ATTRIBUTES_MAX + DATA_ATTRIBUTES) * sizeof(void *));
     for (unsigned i = 0; i < attributes->n; i++) {
         const struct cloud_attribute *a = &attributes->list[i];
 
@@ -335,6 +345,8 @@ static void set_attributes(const struct filling *f, envelope *out,
         else if (!is_member(a->name))
             out->attributes[out->n_attributes++] = attribute(f, a);
     }
+    for (unsigned i = 0; i < DATA_ATTRIBUTES; i++)
+        out->attributes[out->n_attributes++] = attribute(f, &data[i]);
 }
 
 void proto_event_write(struct buf *out, struct arena *a, const struct cloud_config *c,
@@ -343,6 +355,7 @@ void proto_event_write(struct buf *out, struct arena *a, const struct cloud_conf
     const struct filling f = { a, e };
     struct str type = event_infos[e->type].type;
     struct cloud_attributes attributes;
+    struct str type_url = arena_printf(a, PROTO_TYPE_URL_PREFIX STR_FMT, STR_ARG(type));
     struct buf data = { 0 };
     Google__Protobuf__Any any;
     envelope event;
@@ -350,12 +363,12 @@ void proto_event_write(struct buf *out, struct arena *a, const struct cloud_conf
     cloud_attributes_of(&attributes, c, e);
     proto_payload_write(&data, a, e);
     google__protobuf__any__init(&any);
-    any.type_url = text(&f, arena_printf(a, PROTO_TYPE_URL_PREFIX STR_FMT, STR_ARG(type)));
+    any.type_url = text(&f, type_url);
     any.value.data = (uint8_t *)data.p;
     any.value.len = data.n;
     io__cloudevents__v1__cloud_event__init(&event);
     event.spec_version = text(&f, CLOUD_SPEC_VERSION);
-    set_attributes(&f, &event, &attributes);
+    set_attributes(&f, &event, &attributes, type_url);
     event.data_case = IO__CLOUDEVENTS__V1__CLOUD_EVENT__DATA_PROTO_DATA;
     event.proto_data = &any;
     pack(out, &event.base);
