@@ -7,7 +7,6 @@ import pytest
 import kafka
 from brokers import KafkaMock
 from client import eventually
-from driver import adapter
 from serving import FAST
 from shop import checkout, place, wait_for
 
@@ -16,9 +15,9 @@ PARTITIONS = 4
 
 
 @pytest.fixture
-def cluster():
+def cluster(need_adapter):
     kafka.need()
-    adapter("kafka")  # where that is not, there is no mock either
+    need_adapter("kafka")
     mock = KafkaMock()
     mock.do("topic", "orders", PARTITIONS)
     yield mock

@@ -20,9 +20,10 @@ ALIASES = {"amount": "approvedAmount", "reservations": "items", "sku": "productI
 
 
 @pytest.fixture(scope="module")
-def relayed(start_once, tmp_path_factory):
+def relayed(start_once, tmp_path_factory, need_adapter):
     """A client, and all messages of the stream: {id: (headers, body)}"""
     protoc.need()
+    need_adapter("nats")
     broker = nats.Server(tmp_path_factory.mktemp("nats"))
     try:
         server = start_once(*FAST, "--relay", f"nats://127.0.0.1:{broker.port}",
