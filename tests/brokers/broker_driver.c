@@ -25,6 +25,8 @@
  *     take COUNT MS       serves and acks, until as many have come; tells only the counts
  *     quietly 0|1         1: bodies of received messages are told by their length alone
  *
+ * The name hangs.test is resolved when the driver ends, as by a name server that says nothing.
+ *
  * Also holds the adapter to broker.h: what breaks it is an "event":"broken" and the exit code 3. */
 #include "orderly/base/arena.h"
 #include "orderly/base/check.h"
@@ -33,6 +35,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -75,6 +78,20 @@ struct driver {
 static struct driver *driver_of(struct broker_host *h)
 {
     return (struct driver *)(void *)((char *)h - offsetof(struct driver, host));
+}
+
+/* ---- a name server that says nothing */
+
+static int (*resolve)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+/* Comes before the C library's for whatever the driver loads. */
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                struct addrinfo **out)
+{
+    if (name && strcmp(name, "hangs.test") == 0)
+        for (;;)
+            pause();
+    return resolve(name, service, hints, out);
 }
 
 /* ---- numbers */
@@ -763,6 +780,7 @@ static void init(struct driver *d, const char *path)
     arena_init(&d->said, NULL, 4096);
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         *text_field(&d->config, str_of(texts[i])) = STR("");
+    *(void **)(void *)&resolve = dlsym(RTLD_NEXT, "getaddrinfo");
     d->module = load(path);
     d->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (d->wake_fd < 0) {

@@ -8,6 +8,9 @@
  *     topic NAME PARTITIONS        makes it; one that is only used is made with librdkafka's default
  *     error API CODE COUNT         the next COUNT requests of this kind (0: Produce, 8: OffsetCommit…)
  *                                  are answered with the code; -195: the connection is closed
+ *     broker_error BROKER API CODE COUNT    the same of one broker (1 is the first)
+ *     errors_left BROKER API       "ok", and how many of these were not used yet
+ *     leader TOPIC PARTITION BROKER
  *     topic_error NAME CODE        what is said of the topic; 0: nothing
  *     down, up                     all brokers: connections are closed and refused, or not
  *     rtt MS                       each answer is held back for as long
@@ -66,16 +69,51 @@ static rd_kafka_resp_err_t deafen(rd_kafka_mock_cluster_t *cluster)
                                                         RD_KAFKA_RESP_ERR_NO_ERROR, DEAF_MS);
 }
 
+static rd_kafka_resp_err_t push_broker_errors(rd_kafka_mock_cluster_t *cluster, long broker,
+                                              long api, long code, long count)
+{
+    rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR_NO_ERROR;
+
+    if (count < 0 || count > ERRORS_MAX)
+        return RD_KAFKA_RESP_ERR__INVALID_ARG;
+    for (long i = 0; i < count && !err; i++)
+        err = rd_kafka_mock_broker_push_request_error_rtts(cluster, (int32_t)broker, (int16_t)api,
+                                                           1, (rd_kafka_resp_err_t)code, 0);
+    return err;
+}
+
+/* Prints it behind "ok", which is all of the answer. */
+static rd_kafka_resp_err_t tell_errors_left(rd_kafka_mock_cluster_t *cluster, char *words)
+{
+    char *broker = strsep(&words, " "), *api = strsep(&words, " ");
+    rd_kafka_resp_err_t err;
+    size_t n = 0;
+    long a, b;
+
+    if (!number(broker, &a) || !number(api, &b))
+        return RD_KAFKA_RESP_ERR__INVALID_ARG;
+    err = rd_kafka_mock_broker_error_stack_cnt(cluster, (int32_t)a, (int16_t)b, &n);
+    if (!err)
+        printf("ok %zu\n", n);
+    return err;
+}
+
 static rd_kafka_resp_err_t obey(rd_kafka_mock_cluster_t *cluster, char *line)
 {
     char *rest = line, *name = strsep(&rest, " "), *first = strsep(&rest, " ");
     char *second = strsep(&rest, " "), *third = strsep(&rest, " ");
-    long a, b, c;
+    char *fourth = strsep(&rest, " ");
+    long a, b, c, d;
 
     if (strcmp(name, "topic") == 0 && number(second, &a))
         return rd_kafka_mock_topic_create(cluster, first, (int)a, 1);
     if (strcmp(name, "error") == 0 && number(first, &a) && number(second, &b) && number(third, &c))
         return push_errors(cluster, a, b, c);
+    if (strcmp(name, "broker_error") == 0 && number(first, &a) && number(second, &b) &&
+        number(third, &c) && number(fourth, &d))
+        return push_broker_errors(cluster, a, b, c, d);
+    if (strcmp(name, "leader") == 0 && number(second, &a) && number(third, &b))
+        return rd_kafka_mock_partition_set_leader(cluster, first, (int32_t)a, (int32_t)b);
     if (strcmp(name, "topic_error") == 0 && number(second, &a)) {
         rd_kafka_mock_topic_set_error(cluster, first, (rd_kafka_resp_err_t)a);
         return RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -308,6 +346,10 @@ static void answer(rd_kafka_mock_cluster_t *cluster, char *line)
 
     if (words && strcmp(name, "committed") == 0) {
         err = tell_committed(cluster, words);
+        if (!err)
+            return;
+    } else if (words && strcmp(name, "errors_left") == 0) {
+        err = tell_errors_left(cluster, words);
         if (!err)
             return;
     } else if (words && strcmp(name, "put") == 0) {

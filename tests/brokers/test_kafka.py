@@ -3,6 +3,7 @@
 To join a group takes the mock three seconds, so that those who receive join at once, before the first
 test; each has a topic and a group of its own.
 """
+import concurrent.futures
 import json
 import os
 import re
@@ -14,14 +15,17 @@ import threading
 import pytest
 
 from brokers import KafkaMock
-from driver import Driver
+from driver import Driver, PATIENCE_SECONDS
 
 long_only = pytest.mark.skipif(os.environ.get("ORDERLY_BROKERS") != "full",
                                reason="takes up to a minute; ORDERLY_BROKERS=full runs it")
-PRODUCE, OFFSET_COMMIT = 0, 8
+PRODUCE, OFFSET_COMMIT, OFFSET_FETCH, JOIN_GROUP, HEARTBEAT = 0, 8, 9, 11, 12
 PARTITIONS = 4
 RECEIVERS = {"plain": {}, "odd": {"body_max": 1000}, "few": {"unacked_max": 3}, "places": {},
-             "prefix": {"attribute_prefix": "x-"}}
+             "prefix": {"attribute_prefix": "x-"}, "moved": {"unacked_max": 3}, "failing": {},
+             "own": {}}
+# Each in a cluster of its own, whose requests it counts or spoils.
+ALONE = ("moved", "failing", "own")
 
 
 def config_of(cluster, topic, **config):
@@ -37,15 +41,24 @@ def cluster():
 
 
 @pytest.fixture(scope="module")
-def receivers(cluster, tmp_path_factory):
+def clusters(cluster):
+    """Of each receiver."""
+    all_of_them = {name: KafkaMock() if name in ALONE else cluster for name in RECEIVERS}
+    yield all_of_them
+    for name in ALONE:
+        all_of_them[name].stop()
+
+
+@pytest.fixture(scope="module")
+def receivers(clusters, tmp_path_factory):
     """By name; all have their partitions."""
     drivers = {}
     try:
         for name, config in RECEIVERS.items():
-            cluster.do("topic", name, PARTITIONS)
+            clusters[name].do("topic", name, PARTITIONS)
             d = drivers[name] = Driver("kafka", tmp_path_factory.mktemp(name),
                                        listens=["order.*", "stock.low"],
-                                       **config_of(cluster, name, **config))
+                                       **config_of(clusters[name], name, **config))
             assert d.create()["code"] == d.connect()["code"] == "ok"
         for tag, d in enumerate(drivers.values(), start=1_000_000):
             d.publish(tag, topic="order.joined")
@@ -278,6 +291,7 @@ def test_serve_returns_when_it_is_woken(sender):
 
 # ---- receiving
 
+@pytest.mark.usefixtures("moving")
 def test_what_is_wanted_is_received_in_order_and_nothing_else(receivers):
     d = receivers["plain"]
     topics = ["order.placed", "payment.made", "stock.low", "stock.lower", "orders.all"]
@@ -372,6 +386,93 @@ def test_the_group_is_told_of_what_was_acked_and_all_before_it(cluster, receiver
     assert d.serve_until(is_at(6))["code"] == "ok"
 
 
+def left(cluster, api):
+    """Of what was pushed to be said to requests of this kind; 0, no error, only counts them."""
+    return int(cluster.do("errors_left", 1, api)[0])
+
+
+@pytest.fixture(scope="module")
+def moving(clusters, receivers):
+    """The group of `moved`, who holds three of seven messages, has all partitions taken away and gets
+    them again, which takes ten seconds; meanwhile other tests run. In between two of the three are
+    acked. The future of the third."""
+    d, cluster = receivers["moved"], clusters["moved"]
+    for tag in range(1, 8):
+        d.publish(tag, key="k", body=b"%d" % tag)
+    first = d.receive(3)
+    d.serve_until_ended(*range(1, 8))
+    for wait_ms in (1200, 1200):  # until partitions pause
+        d.do("serve", wait_ms)
+    cluster.do("broker_error", 1, JOIN_GROUP, 0, 1)
+    cluster.do("broker_error", 1, OFFSET_FETCH, 0, 1)
+    cluster.do("broker_error", 1, HEARTBEAT, 22, 1)
+
+    def move():
+        assert d.serve_until(lambda: left(cluster, JOIN_GROUP) == 0)["code"] == "ok"
+        d.ack(first[0])
+        d.ack(first[1])
+        assert d.serve_until(lambda: left(cluster, OFFSET_FETCH) == 0)["code"] == "ok"
+        return first[2]
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        yield pool.submit(move)
+
+
+def test_a_commit_that_fails_is_tried_again_in_time_and_not_all_the_time(clusters, receivers):
+    d, cluster = receivers["failing"], clusters["failing"]
+    d.publish(1, key="k")
+    m = d.receive(1)[0]
+    cluster.do("broker_error", 1, OFFSET_COMMIT, 12, 1000)  # the metadata are too large: final
+    d.ack(m)
+    assert d.serve_until(lambda: left(cluster, OFFSET_COMMIT) <= 996, wait_ms=100)["code"] == "ok"
+    for _ in range(5):
+        d.do("serve", 100)
+    # As many are five minutes' at most.
+    assert left(cluster, OFFSET_COMMIT) > 920
+
+
+def test_a_topic_of_own_messages_only_is_passed_over_with_few_commits(clusters, receivers):
+    d, cluster = receivers["own"], clusters["own"]
+    cluster.do("broker_error", 1, OFFSET_COMMIT, 0, 1000)
+    answer = d.do("flood", 1, 3000, "payment.made", 100, 120000)
+    assert answer["acked"] == 3000 and answer["received"] == 0
+
+    def is_over():
+        places = cluster.do("committed", "g-own", "own")
+        return sum(int(p) for p in places if p != "-") == 3001  # one is the fixture's
+    assert d.serve_until(is_over)["code"] == "ok"
+    assert left(cluster, OFFSET_COMMIT) > 500
+
+
+def test_a_leader_that_is_another_costs_nothing(drive):
+    cluster = KafkaMock(2)
+    cluster.do("topic", "led", 1)
+    cluster.do("leader", "led", 0, 1)
+    d = drive("kafka", **config_of(cluster, "led"))
+    d.create()
+    assert d.connect()["code"] == "ok"
+    d.publish(1)
+    d.serve_until_ended(1)
+    cluster.do("leader", "led", 0, 2)
+    for tag in range(2, 6):
+        d.publish(tag)
+    assert {e["event"] for e in d.serve_until_ended(*range(1, 6)).values()} == {"acked"}
+    d.do("disconnect")
+    cluster.stop()
+
+
+def test_a_name_server_that_says_nothing_holds_nothing_up(drive):
+    d = drive("kafka", url="kafka://hangs.test:1", address="hangs.test:1", name="n", channel="c",
+              group="g")
+    d.create()
+    why = ""
+    for _ in range(18):
+        why = d.connect(10)["why"]
+        if "earlier connections" in why:
+            break
+        assert "no answer in time" in why
+    assert "earlier connections" in why
+
+
 @long_only
 def test_what_was_not_acked_comes_again_after_a_new_connection(cluster, drive):
     cluster.do("topic", "again", PARTITIONS)
@@ -463,3 +564,14 @@ def test_a_configuration_that_can_work_is_taken(drive, config):
     answer = drive("kafka", **{"url": "kafka://h", "name": "n", "channel": "c", "group": "g",
                                **config}).create()
     assert answer["code"] == "ok", answer
+
+
+def test_partitions_that_move_bring_no_more_than_may_wait_for_their_ack(receivers, moving):
+    d = receivers["moved"]
+    third = moving.result(PATIENCE_SECONDS)
+    # The same messages are there once more, and the driver itself refuses a fourth that waits.
+    assert [e["body"] for e in d.receive(5)[3:]] == [b"1", b"2"]
+    d.ack(third)
+    for n in range(3, 10):
+        d.ack(d.receive(n + 1)[n])
+    assert [int(e["body"]) for e in d.receive(10)] == [1, 2, 3, 1, 2, 3, 4, 5, 6, 7]

@@ -1,4 +1,5 @@
 #include "consumer.h"
+#include "ending.h"
 #include "orderly/base/check.h"
 #include "producer.h"
 #include "reason.h"
@@ -6,7 +7,11 @@
 
 #define TEXTS_BLOCK 4096u
 #define CLOSE_LOOK_MS 20
+#define END_MS 100   /* for the library's threads, whoever has them */
 #define FULL_MS 2000 /* until partitions pause; a rebalance waits as long */
+/* Between commits: each is a record of the broker's own, and what is not committed comes again. */
+#define COMMIT_MS 100
+#define COMMIT_RETRY_MS_MAX 5000 /* between those that fail, each twice as long as the one before */
 
 void consumer_init(struct consumer *c, const struct broker_config *config, struct broker_host *host,
                    char *why)
@@ -23,14 +28,28 @@ void consumer_deinit(struct consumer *c)
     arena_deinit(&c->texts);
 }
 
-static void lose(struct consumer *c, const char *reason)
+/* what: before the library's reason; empty: nothing. */
+static void lose(struct consumer *c, const char *what, const char *reason)
 {
     if (!c->is_lost)
-        reason_write(c->why, "%s", reason);
+        reason_write_foreign(c->why, what, reason);
     c->is_lost = true;
 }
 
 /* ---- places */
+
+static bool has_moved(const struct held_partition *p)
+{
+    return p->is_assigned && p->place >= 0 && p->place != p->committed;
+}
+
+static bool any_has_moved(const struct consumer *c)
+{
+    for (size_t i = 0; i < c->held.n_partitions; i++)
+        if (has_moved(&c->held.partitions[i]))
+            return true;
+    return false;
+}
 
 /* Of the partitions whose place has moved since the broker was told; NULL: of none. */
 static rd_kafka_topic_partition_list_t *list_moved(struct consumer *c)
@@ -40,7 +59,7 @@ static rd_kafka_topic_partition_list_t *list_moved(struct consumer *c)
     for (size_t i = 0; i < c->held.n_partitions; i++) {
         struct held_partition *p = &c->held.partitions[i];
 
-        if (!p->is_assigned || p->place < 0 || p->place == p->committed)
+        if (!has_moved(p))
             continue;
         if (!list)
             list = rd_kafka_topic_partition_list_new((int)c->held.n_partitions);
@@ -50,19 +69,40 @@ static rd_kafka_topic_partition_list_t *list_moved(struct consumer *c)
     return list;
 }
 
-/* One commit at a time, each with all that was acked meanwhile. */
-static void commit_moved(struct consumer *c)
+/* Later ones go with what is acked meanwhile: what a commit did not say comes again to whoever has the
+ * partition then. */
+static void put_commit_off(struct consumer *c, rd_kafka_topic_partition_list_t *list)
 {
-    rd_kafka_topic_partition_list_t *list = c->is_committing ? NULL : list_moved(c);
+    for (size_t i = 0; i < c->held.n_partitions; i++)
+        if (rd_kafka_topic_partition_list_find(list, c->config->channel.p,
+                                               c->held.partitions[i].id))
+            c->held.partitions[i].committed = -1;
+    c->commit_pause_ms = c->commit_pause_ms ? 2 * c->commit_pause_ms : COMMIT_MS;
+    if (c->commit_pause_ms > COMMIT_RETRY_MS_MAX)
+        c->commit_pause_ms = COMMIT_RETRY_MS_MAX;
+    c->commit_at_ms = producer_now_ms() + c->commit_pause_ms;
+}
+
+/* One commit, with all that was acked since the one before. */
+static void commit_now(struct consumer *c)
+{
+    rd_kafka_topic_partition_list_t *list = list_moved(c);
 
     if (!list)
         return;
     c->is_committing = rd_kafka_commit(c->rk, list, 1) == RD_KAFKA_RESP_ERR_NO_ERROR;
+    c->commit_at_ms = producer_now_ms() + COMMIT_MS;
+    if (!c->is_committing)
+        put_commit_off(c, list);
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-/* A commit that failed is made again with the next that is acked: what it did not say comes again to
- * whoever has the partition then. */
+static void commit_in_time(struct consumer *c)
+{
+    if (!c->is_committing && producer_now_ms() >= c->commit_at_ms)
+        commit_now(c);
+}
+
 static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t err,
                       rd_kafka_topic_partition_list_t *list, void *opaque)
 {
@@ -70,12 +110,29 @@ static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t err,
 
     (void)rk;
     c->is_committing = false;
-    if (!err || !list)
+    switch (err) {
+    case RD_KAFKA_RESP_ERR_NO_ERROR:
+        c->commit_pause_ms = 0;
         return;
-    for (size_t i = 0; i < c->held.n_partitions; i++)
-        if (rd_kafka_topic_partition_list_find(list, c->config->channel.p,
-                                               c->held.partitions[i].id))
-            c->held.partitions[i].committed = -1;
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+        lose(c, "the group may not keep its place", rd_kafka_err2str(err));
+        return;
+    default:
+        if (list)
+            put_commit_off(c, list);
+        return;
+    }
+}
+
+int consumer_wait_ms(const struct consumer *c, int most_ms)
+{
+    int64_t left;
+
+    if (!c->rk || c->is_committing || !any_has_moved(c))
+        return most_ms;
+    left = c->commit_at_ms - producer_now_ms();
+    return left <= 0 ? 0 : left < most_ms ? (int)left : most_ms;
 }
 
 /* ---- partitions */
@@ -106,7 +163,7 @@ static void tell_assignment(struct consumer *c, rd_kafka_topic_partition_list_t 
     else
         err = rd_kafka_assign(c->rk, is_new ? list : NULL);
     if (error || err)
-        lose(c, error ? rd_kafka_error_string(error) : rd_kafka_err2str(err));
+        lose(c, "", error ? rd_kafka_error_string(error) : rd_kafka_err2str(err));
     if (error)
         rd_kafka_error_destroy(error);
 }
@@ -119,14 +176,13 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
 
     if (err != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS &&
         err != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
-        lose(c, rd_kafka_err2str(err));
+        lose(c, "", rd_kafka_err2str(err));
         (void)rd_kafka_assign(rk, NULL);
         return;
     }
     if (!is_new && !rd_kafka_assignment_lost(rk)) {
         /* Before they are gone, and beside a commit that is on its way. */
-        c->is_committing = false;
-        commit_moved(c);
+        commit_now(c);
     }
     for (int i = 0; i < list->cnt; i++) {
         if (is_new)
@@ -135,8 +191,13 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
             held_revoke(&c->held, list->elems[i].partition);
     }
     tell_assignment(c, list, is_new);
-    if (is_new && c->is_paused)
+    if (!is_new)
+        return;
+    /* Also what goes on is said: a partition that paused when it went away comes back pausing. */
+    if (c->is_paused)
         (void)rd_kafka_pause_partitions(rk, list);
+    else
+        (void)rd_kafka_resume_partitions(rk, list);
 }
 
 /* ---- a connection's beginning and end */
@@ -146,15 +207,22 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
     struct consumer *c = opaque;
     char text[256];
 
-    if (code == RD_KAFKA_RESP_ERR__FATAL)
-        lose(c, rd_kafka_fatal_error(rk, text, sizeof(text)) ? text : reason);
-    else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-        lose(c, c->trouble[0] ? c->trouble : reason);
-    else if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL ||
-             code == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED)
-        lose(c, reason);
-    else
+    switch ((rd_kafka_resp_err_t)code) {
+    case RD_KAFKA_RESP_ERR__FATAL:
+        lose(c, "", rd_kafka_fatal_error(rk, text, sizeof(text)) ? text : reason);
+        break;
+    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+        lose(c, "", c->trouble[0] ? c->trouble : reason);
+        break;
+    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+    case RD_KAFKA_RESP_ERR__SSL:
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+        lose(c, reason_of((rd_kafka_resp_err_t)code), reason);
+        break;
+    default:
         (void)snprintf(c->trouble, sizeof(c->trouble), "%s", reason);
+        break;
+    }
 }
 
 static bool create(struct consumer *c, unsigned sasl, int event_fd)
@@ -173,7 +241,7 @@ static bool create(struct consumer *c, unsigned sasl, int event_fd)
     if (settings_for_consumer(conf, c->config, c->why)) {
         c->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof(reason));
         if (!c->rk)
-            reason_write(c->why, "%s", reason);
+            reason_write_new(c->why, c->config, reason);
     }
     if (!c->rk) {
         rd_kafka_conf_destroy(conf);
@@ -193,7 +261,7 @@ enum broker_result consumer_connect(struct consumer *c, unsigned sasl, int event
 
     held_clear(&c->held);
     c->is_lost = c->is_paused = c->is_stopped = c->is_committing = false;
-    c->full_since_ms = 0;
+    c->full_since_ms = c->commit_at_ms = c->commit_pause_ms = 0;
     c->trouble[0] = '\0';
     if (!create(c, sasl, event_fd))
         return BROKER_LOST;
@@ -204,7 +272,7 @@ enum broker_result consumer_connect(struct consumer *c, unsigned sasl, int event
     if (!err)
         return BROKER_OK;
     reason_write(c->why, "%s", rd_kafka_err2str(err));
-    rd_kafka_destroy_flags(c->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    ending_begin(c->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE, producer_now_ms() + END_MS);
     c->rk = NULL;
     return BROKER_LOST;
 }
@@ -234,7 +302,7 @@ void consumer_disconnect(struct consumer *c, int64_t deadline_ms)
         }
         rd_kafka_queue_destroy(queue);
     }
-    rd_kafka_destroy_flags(c->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    ending_begin(c->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE, producer_now_ms() + END_MS);
     c->rk = NULL;
     held_clear(&c->held);
 }
@@ -337,7 +405,7 @@ static void take(struct consumer *c, const rd_kafka_message_t *m)
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-        lose(c, rd_kafka_message_errstr(m));
+        lose(c, reason_of(m->err), rd_kafka_message_errstr(m));
         return;
     default:
         return; /* librdkafka tries again */
@@ -373,11 +441,11 @@ bool consumer_serve(struct consumer *c, unsigned max, unsigned *n)
         if (m->err || held_has_room(&c->held))
             take(c, m);
         else
-            lose(c, "librdkafka hands over messages of partitions that pause");
+            lose(c, "", "librdkafka hands over messages of partitions that pause");
         rd_kafka_message_destroy(m);
     }
     if (!c->is_lost)
-        commit_moved(c);
+        commit_in_time(c);
     return !c->is_lost;
 }
 

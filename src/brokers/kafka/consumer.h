@@ -19,9 +19,11 @@ struct consumer {
     struct arena texts;
     bool is_lost;
     bool is_paused, is_stopped;
-    int64_t full_since_ms; /* 0: there is room */
-    bool is_committing;    /* a commit is on its way */
-    char trouble[256];     /* see producer.h */
+    int64_t full_since_ms;   /* 0: there is room */
+    bool is_committing;      /* a commit is on its way */
+    int64_t commit_at_ms;    /* the next one not before */
+    int64_t commit_pause_ms; /* after one that failed; 0: the last one did not */
+    char trouble[256];       /* see producer.h */
 };
 
 void consumer_init(struct consumer *c, const struct broker_config *config, struct broker_host *host,
@@ -31,6 +33,8 @@ void consumer_deinit(struct consumer *c);
 enum broker_result consumer_connect(struct consumer *c, unsigned sasl, int event_fd);
 /* Tells the host what has come, max at most; *n: how many were looked at. False: lost. */
 bool consumer_serve(struct consumer *c, unsigned max, unsigned *n);
+/* How long it may be left alone: until something is to be committed, most_ms at most. */
+int consumer_wait_ms(const struct consumer *c, int most_ms);
 void consumer_ack(struct consumer *c, uint64_t handle);
 void consumer_stop(struct consumer *c);
 /* Tells the group what is acked, and leaves it; waits for that until the deadline. */

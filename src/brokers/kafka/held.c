@@ -6,11 +6,12 @@
 #define HELD_PER_UNACKED 4u
 #define HELD_LEAST 1024u
 #define SLOT_BITS 19 /* of a handle; 4 * 65535 slots fit */
+#define NO_PARTITION SIZE_MAX
 
 struct held_message {
     uint64_t handle;  /* 0: acked, or free */
     int64_t end;      /* the place behind it and behind what was passed over after it */
-    size_t partition; /* index; partitions never move */
+    size_t partition; /* index; partitions never move. NO_PARTITION: it was revoked */
     uint32_t next;
 };
 
@@ -67,16 +68,20 @@ void held_assign(struct held *h, int32_t partition)
                                   .committed = -1 };
 }
 
-static void release_first(struct held *h, struct held_partition *p)
+static void release(struct held *h, uint32_t slot)
+{
+    h->messages[slot] = (struct held_message){ .next = h->free };
+    h->free = slot;
+}
+
+static uint32_t take_first(struct held *h, struct held_partition *p)
 {
     uint32_t slot = p->first;
-    struct held_message *m = &h->messages[slot];
 
-    p->first = m->next;
+    p->first = h->messages[slot].next;
     if (p->first == HELD_NONE)
         p->last = HELD_NONE;
-    *m = (struct held_message){ .next = h->free };
-    h->free = slot;
+    return slot;
 }
 
 void held_revoke(struct held *h, int32_t partition)
@@ -86,9 +91,12 @@ void held_revoke(struct held *h, int32_t partition)
     if (!p)
         return;
     while (p->first != HELD_NONE) {
-        if (h->messages[p->first].handle)
-            h->n_unacked--;
-        release_first(h, p);
+        uint32_t slot = take_first(h, p);
+
+        if (h->messages[slot].handle)
+            h->messages[slot].partition = NO_PARTITION;
+        else
+            release(h, slot);
     }
     p->is_assigned = false;
 }
@@ -143,10 +151,14 @@ bool held_ack(struct held *h, uint64_t handle)
         return false;
     h->messages[slot].handle = 0;
     h->n_unacked--;
+    if (h->messages[slot].partition == NO_PARTITION) {
+        release(h, slot);
+        return true;
+    }
     p = &h->partitions[h->messages[slot].partition];
     while (p->first != HELD_NONE && h->messages[p->first].handle == 0) {
         p->place = h->messages[p->first].end;
-        release_first(h, p);
+        release(h, take_first(h, p));
     }
     return true;
 }

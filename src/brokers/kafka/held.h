@@ -2,7 +2,9 @@
  * place moves when the oldest of it is acked, over all behind it that are acked, too.
  *
  * Holds a bounded count of messages: those that wait for their ack, and acked ones behind them. A
- * message that waits long keeps at most that many from being forgotten by the group. */
+ * message that waits long keeps at most that many from being forgotten by the group. What waits when
+ * its partition goes to somebody else still counts until it is acked, because whoever was told of it
+ * still has it: a group that moves its partitions about fills nobody's memory. */
 #ifndef ORDERLY_BROKERS_KAFKA_HELD_H
 #define ORDERLY_BROKERS_KAFKA_HELD_H
 #include <stdbool.h>
@@ -36,7 +38,7 @@ void held_deinit(struct held *h);
 void held_clear(struct held *h);
 
 void held_assign(struct held *h, int32_t partition);
-/* Its messages' handles are void from now on. */
+/* Its messages are for whoever has it next; an ack of one only makes room from now on. */
 void held_revoke(struct held *h, int32_t partition);
 
 /* Whether one more may be received: both bounds have room. */

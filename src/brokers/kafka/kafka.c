@@ -16,7 +16,9 @@
 #include <unistd.h>
 
 #define SERVE_MESSAGES_MAX 512u
-#define CLOSE_MS 1000
+/* To leave the group, and for the library's threads to end: a second together. */
+#define CLOSE_MS 700
+#define END_MS 200
 #define LOOK_MS 1000 /* for what comes with time and not with an event */
 
 struct kafka {
@@ -45,7 +47,7 @@ static enum broker_result kafka_connect(struct broker *b, int timeout_ms)
         r = consumer_connect(&k->consumer, k->sasl, k->event_fd);
     if (r == BROKER_OK)
         return r;
-    producer_disconnect(&k->producer);
+    producer_disconnect(&k->producer, producer_now_ms() + END_MS);
     if (k->producer.is_refused_login)
         k->sasl = (k->sasl + 1) % settings_n_sasl(k->config);
     return r;
@@ -57,7 +59,7 @@ static void kafka_disconnect(struct broker *b)
 
     if (k->receives)
         consumer_disconnect(&k->consumer, producer_now_ms() + CLOSE_MS);
-    producer_disconnect(&k->producer);
+    producer_disconnect(&k->producer, producer_now_ms() + END_MS);
 }
 
 static void kafka_destroy(struct broker *b)
@@ -120,13 +122,17 @@ static enum broker_result kafka_serve(struct broker *b, int wake_fd, int wait_ms
 
     for (;;) {
         int64_t left;
+        int wait;
 
         if (!work(k, &n))
             return BROKER_LOST;
         left = deadline_ms - producer_now_ms();
         if (n || k->has_more || left <= 0 || (p[0].revents & POLLIN))
             return BROKER_OK;
-        if (poll(p, 2, left < LOOK_MS ? (int)left : LOOK_MS) < 0 && errno != EINTR) {
+        wait = left < LOOK_MS ? (int)left : LOOK_MS;
+        if (k->receives)
+            wait = consumer_wait_ms(&k->consumer, wait);
+        if (poll(p, 2, wait) < 0 && errno != EINTR) {
             reason_write(b->why, "poll fails");
             return BROKER_LOST;
         }

@@ -1,4 +1,5 @@
 #include "producer.h"
+#include "ending.h"
 #include "orderly/base/check.h"
 #include "orderly/base/mem.h"
 #include "reason.h"
@@ -9,6 +10,7 @@
 #define ATTRIBUTE_PREFIX "ce_"
 #define ASK_FIRST_MS 250
 #define SCRATCH_BLOCK 4096u
+#define END_MS 100 /* for the library's threads when a connection was not to be had */
 
 int64_t producer_now_ms(void)
 {
@@ -23,18 +25,23 @@ void producer_init(struct producer *p, const struct broker_config *config, struc
 {
     *p = (struct producer){ .config = config, .host = host, .why = why };
     arena_init(&p->scratch, NULL, SCRATCH_BLOCK);
+    p->tags = mem_alloc(config->window * sizeof(*p->tags));
+    p->free_tags = mem_alloc(config->window * sizeof(*p->free_tags));
 }
 
 void producer_deinit(struct producer *p)
 {
     REQUIRE(!p->rk);
     arena_deinit(&p->scratch);
+    mem_free(p->tags);
+    mem_free(p->free_tags);
 }
 
-static void lose(struct producer *p, const char *reason)
+/* what: before the library's reason; empty: nothing. */
+static void lose(struct producer *p, const char *what, const char *reason)
 {
     if (!p->is_lost)
-        reason_write(p->why, "%s", reason);
+        reason_write_foreign(p->why, what, reason);
     p->is_lost = true;
 }
 
@@ -47,18 +54,18 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 
     switch (code) {
     case RD_KAFKA_RESP_ERR__FATAL:
-        lose(p, rd_kafka_fatal_error(rk, text, sizeof(text)) ? text : reason);
+        lose(p, "", rd_kafka_fatal_error(rk, text, sizeof(text)) ? text : reason);
         break;
     case RD_KAFKA_RESP_ERR__AUTHENTICATION:
         p->is_refused_login = true;
-        lose(p, reason);
+        lose(p, reason_of((rd_kafka_resp_err_t)code), reason);
         break;
     case RD_KAFKA_RESP_ERR__SSL:
     case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
-        lose(p, reason);
+        lose(p, reason_of((rd_kafka_resp_err_t)code), reason);
         break;
     case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
-        lose(p, p->trouble[0] ? p->trouble : reason);
+        lose(p, "", p->trouble[0] ? p->trouble : reason);
         break;
     case RD_KAFKA_RESP_ERR__TRANSPORT:
     case RD_KAFKA_RESP_ERR__RESOLVE:
@@ -92,7 +99,7 @@ static void end_one(struct producer *p, uint64_t tag, const rd_kafka_message_t *
             return;
         }
         p->is_one_by_one = true;
-        lose(p, "it takes no batches as large as ours: from now on each message goes alone");
+        lose(p, "", "it takes no batches as large as ours: from now on each message goes alone");
         return;
     case RD_KAFKA_RESP_ERR_INVALID_RECORD:
         /* What the topic's own rules say, as a compacted one says of messages without a key. */
@@ -113,7 +120,7 @@ static void end_one(struct producer *p, uint64_t tag, const rd_kafka_message_t *
     case RD_KAFKA_RESP_ERR_PRODUCER_FENCED:
         /* Of the topic or the producer, not of this message: all the others would end the same way,
          * so none is given up for it. */
-        lose(p, name);
+        lose(p, reason_of(m->err), name);
         return;
     default:
         p->host->again(p->host, tag, str_of(name));
@@ -124,12 +131,12 @@ static void end_one(struct producer *p, uint64_t tag, const rd_kafka_message_t *
 static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 {
     struct producer *p = opaque;
-    uint64_t *tag = m->_private;
+    const uint64_t *tag = m->_private;
 
     (void)rk;
-    if (!p->is_lost && tag)
+    p->free_tags[p->n_free++] = (uint32_t)(tag - p->tags);
+    if (!p->is_lost)
         end_one(p, *tag, m);
-    mem_free(tag);
 }
 
 /* ---- a connection's beginning and end */
@@ -149,7 +156,7 @@ static bool create(struct producer *p, unsigned sasl, int event_fd)
     if (settings_for_producer(conf, p->config, p->is_one_by_one, p->why)) {
         p->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof(reason));
         if (!p->rk)
-            reason_write(p->why, "%s", reason);
+            reason_write_new(p->why, p->config, reason);
     }
     if (!p->rk) {
         rd_kafka_conf_destroy(conf);
@@ -244,7 +251,8 @@ static bool find_topic(struct producer *p, int64_t deadline_ms)
             return true;
         case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
             if (!has_made && !p->config->declares) {
-                reason_write(p->why, "there is no topic '%s'", p->config->channel.p);
+                reason_write(p->why, "there is no topic '%s', and none is to be declared",
+                             p->config->channel.p);
                 return false;
             }
             if (!has_made && !make_topic(p, until(deadline_ms, SETTINGS_REQUEST_MS)))
@@ -261,7 +269,12 @@ static bool find_topic(struct producer *p, int64_t deadline_ms)
             break;
         }
         if (producer_now_ms() >= deadline_ms) {
-            reason_write(p->why, "%s", p->trouble[0] ? p->trouble : rd_kafka_err2str(err));
+            if (p->trouble[0])
+                reason_write_foreign(p->why, "", p->trouble);
+            else if (err == RD_KAFKA_RESP_ERR__TRANSPORT || err == RD_KAFKA_RESP_ERR__TIMED_OUT)
+                reason_write(p->why, "no answer in time");
+            else
+                reason_write(p->why, "%s", rd_kafka_err2str(err));
             return false;
         }
     }
@@ -272,23 +285,24 @@ enum broker_result producer_connect(struct producer *p, unsigned sasl, int event
 {
     p->trouble[0] = '\0';
     p->is_lost = p->is_refused_login = false;
+    for (p->n_free = 0; p->n_free < p->config->window; p->n_free++)
+        p->free_tags[p->n_free] = p->config->window - 1 - p->n_free;
+    if (ending_count() >= ENDING_MAX) {
+        reason_write(p->why, "%d earlier connections still hang in a name server", ENDING_MAX);
+        return BROKER_LOST;
+    }
     if (create(p, sasl, event_fd) && find_topic(p, deadline_ms))
         return BROKER_OK;
-    producer_disconnect(p);
+    producer_disconnect(p, producer_now_ms() + END_MS);
     return BROKER_LOST;
 }
 
-void producer_disconnect(struct producer *p)
+void producer_disconnect(struct producer *p, int64_t deadline_ms)
 {
-    if (p->rk) {
-        p->is_lost = true; /* what is reported from here on is told to nobody */
-        rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-        rd_kafka_poll(p->rk, 0);
-    }
     if (p->topic)
         rd_kafka_topic_destroy(p->topic);
     if (p->rk)
-        rd_kafka_destroy(p->rk);
+        ending_begin(p->rk, 0, deadline_ms);
     p->topic = NULL;
     p->rk = NULL;
 }
@@ -339,18 +353,21 @@ enum broker_result producer_publish(struct producer *p, const struct broker_mess
 
     if (p->is_lost)
         return BROKER_LOST;
+    if (p->n_free == 0)
+        return BROKER_BUSY;
     headers = headers_of(p, m);
     arena_reset(&p->scratch);
-    tag = mem_alloc(sizeof(*tag));
+    tag = &p->tags[p->free_tags[p->n_free - 1]];
     *tag = m->tag;
     err = rd_kafka_producev(
         p->rk, RD_KAFKA_V_RKT(p->topic), RD_KAFKA_V_PARTITION(RD_KAFKA_PARTITION_UA),
         RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(m->key.p, m->key.n),
         RD_KAFKA_V_VALUE(body.to, m->body.n), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(tag),
         RD_KAFKA_V_END);
-    if (!err)
+    if (!err) {
+        p->n_free--;
         return BROKER_OK;
-    mem_free(tag);
+    }
     rd_kafka_headers_destroy(headers);
     if (err == RD_KAFKA_RESP_ERR__QUEUE_FULL)
         return BROKER_BUSY;
@@ -358,7 +375,7 @@ enum broker_result producer_publish(struct producer *p, const struct broker_mess
         reason_write(p->why, "%zu bytes: %s", m->body.n, rd_kafka_err2str(err));
         return BROKER_REFUSED;
     }
-    lose(p, rd_kafka_err2str(err));
+    lose(p, "", rd_kafka_err2str(err));
     return BROKER_LOST;
 }
 

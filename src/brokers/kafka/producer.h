@@ -15,6 +15,9 @@ struct producer {
     rd_kafka_t *rk; /* NULL: not connected */
     rd_kafka_topic_t *topic;
     struct arena scratch;
+    /* Of what is in the air, at most config->window: the library carries a pointer to each. */
+    uint64_t *tags;
+    uint32_t *free_tags, n_free;
     bool is_lost;
     bool is_one_by_one; /* learnt: the broker takes smaller batches than ours */
     bool is_refused_login;
@@ -31,8 +34,8 @@ enum broker_result producer_connect(struct producer *p, unsigned sasl, int event
 enum broker_result producer_publish(struct producer *p, const struct broker_message *m);
 /* Tells the host what has come; false: lost. */
 bool producer_serve(struct producer *p);
-/* At once; what is in the air is forgotten. */
-void producer_disconnect(struct producer *p);
+/* At once; what is in the air is forgotten. The library's threads have until the deadline to end. */
+void producer_disconnect(struct producer *p, int64_t deadline_ms);
 
 /* Milliseconds of a clock that only goes forward. */
 int64_t producer_now_ms(void);

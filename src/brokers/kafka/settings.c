@@ -168,6 +168,8 @@ bool settings_for_producer(rd_kafka_conf_t *conf, const struct broker_config *co
      * partition, whoever sends them. */
     return set(conf, "acks", "all", why) && set(conf, "enable.idempotence", "true", why) &&
            set(conf, "partitioner", "murmur2_random", why) &&
+           /* Else a broker makes a topic because it is asked for, also where none is to be made. */
+           set(conf, "allow.auto.create.topics", config->declares ? "true" : "false", why) &&
            set_number(conf, "message.timeout.ms", SETTINGS_MESSAGE_MS, why) &&
            set_number(conf, "queue.buffering.max.messages", config->window, why) &&
            set_number(conf, "queue.buffering.max.kbytes", PRODUCER_KBYTES_MAX, why) &&
