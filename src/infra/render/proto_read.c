@@ -3,6 +3,7 @@
 #include "orderly/base/timetext.h"
 #include "orderly/infra/render/proto_event.h"
 #include "proto_types.h"
+#include "proto_wire.h"
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
@@ -206,13 +207,17 @@ static bool read_attribute(struct arena *a, const entry *e, struct cloud_attribu
 
 static const char *read_attributes(struct proto_event *out, struct arena *a, const envelope *e)
 {
-    for (size_t i = 0; i < e->n_attributes && out->n_attributes < PROTO_ATTRIBUTES_MAX; i++) {
+    if (e->n_attributes > PROTO_ATTRIBUTES_MAX)
+        return "has more than 24 attributes beside the required ones";
+    for (size_t i = 0; i < e->n_attributes; i++) {
         if (!read_attribute(a, e->attributes[i], &out->attributes[out->n_attributes]))
             return "an attribute is no UTF-8, or no time";
         out->n_attributes++;
     }
     return NULL;
 }
+
+_Static_assert(PROTO_ATTRIBUTES_MAX == 24, "the reason names it");
 
 static const char *read_any(struct proto_event *out, struct arena *a, const envelope *e,
                             ProtobufCAllocator *memory)
@@ -232,6 +237,8 @@ static const char *read_any(struct proto_event *out, struct arena *a, const enve
     m = protobuf_c_message_unpack(d, memory, any->value.len, any->value.data);
     if (!m)
         return "proto_data are not what their type says";
+    if (proto_has_text_with_nul(d, (struct str){ (const char *)any->value.data, any->value.len }))
+        return "a text of proto_data holds a NUL";
     is_fine = json_message(&o, m);
     if (is_fine) {
         out->data = json_out_take(&o, a);
@@ -274,7 +281,12 @@ enum err proto_event_read(struct proto_event *out, struct arena *a, struct str b
 
     *out = (struct proto_event){ 0 };
     e = io__cloudevents__v1__cloud_event__unpack(&memory, bytes.n, (const uint8_t *)bytes.p);
-    *why = e ? read_envelope(out, a, e, &memory) : "is no CloudEvent of the protobuf format";
+    if (!e)
+        *why = "is no CloudEvent of the protobuf format";
+    else if (proto_has_text_with_nul(e->base.descriptor, bytes))
+        *why = "a text holds a NUL";
+    else
+        *why = read_envelope(out, a, e, &memory);
     if (e && !*why)
         *why = read_attributes(out, a, e);
     if (bound.is_exceeded) {

@@ -28,12 +28,13 @@ void proto_event_write(struct buf *out, struct arena *a, const struct cloud_conf
 #define PROTO_ATTRIBUTES_MAX 24
 struct proto_event {
     struct str id, source, spec_version, type;
-    struct cloud_attribute attributes[PROTO_ATTRIBUTES_MAX]; /* more are passed over */
+    struct cloud_attribute attributes[PROTO_ATTRIBUTES_MAX];
     unsigned n_attributes;
     struct str data; /* JSON text: of a message of ours, or what the sender wrote as such */
     bool is_message; /* the former */
 };
-/* ERR_INVALID: no CloudEvent, or its data are of a kind that is not read here; *why says it.
+/* ERR_INVALID: no CloudEvent, its data are of a kind that is not read here, it has more attributes
+ * than that, or a text with a NUL, which would be read up to there; *why says it.
  * ERR_LIMIT: it asks for more than PROTO_READ_BYTES_MAX. */
 MUST_CHECK enum err proto_event_read(struct proto_event *out, struct arena *a, struct str bytes,
                                      const char **why);

@@ -242,6 +242,107 @@ static void proto_event__that_is_none_is_refused_with_the_reason(void **state)
     reading_deinit(&r);
 }
 
+/* Puts a NUL where the text has an X; the length on the wire stays the text's. */
+static enum err read_with_nul(struct reading *r, Io__Cloudevents__V1__CloudEvent *e,
+                              const char **why)
+{
+    char *x;
+
+    r->bytes.n = 0;
+    pack_into(&r->bytes, &e->base);
+    x = memchr(r->bytes.p, 'X', r->bytes.n);
+    assert_non_null(x);
+    *x = 0;
+    return proto_event_read(&r->event, &r->arena, buf_str(&r->bytes), why);
+}
+
+/* protobuf-c would give the beginning of it, which is another text than was sent. */
+static void proto_event__with_a_nul_in_a_text_is_refused(void **state)
+{
+    static char url[] = "type.googleapis.com/orderly.v1.PaymentDeclined", nul[] = "pay-Xy";
+    static char json[] = "{\"orderId\":\"X\"}", fine[] = "fine", order[] = "o";
+    Io__Cloudevents__V1__CloudEvent e = IO__CLOUDEVENTS__V1__CLOUD_EVENT__INIT;
+    Io__Cloudevents__V1__CloudEvent__AttributesEntry entry =
+        IO__CLOUDEVENTS__V1__CLOUD_EVENT__ATTRIBUTES_ENTRY__INIT;
+    Io__Cloudevents__V1__CloudEvent__CloudEventAttributeValue value =
+        IO__CLOUDEVENTS__V1__CLOUD_EVENT__CLOUD_EVENT_ATTRIBUTE_VALUE__INIT;
+    Io__Cloudevents__V1__CloudEvent__AttributesEntry *entries[] = { &entry };
+    Google__Protobuf__Any any = GOOGLE__PROTOBUF__ANY__INIT;
+    Orderly__V1__PaymentDeclined payload = ORDERLY__V1__PAYMENT_DECLINED__INIT;
+    uint8_t bytes[128];
+    struct reading r;
+    const char *why;
+
+    (void)state;
+    reading_init(&r);
+    payload.order_id = order;
+    payload.reason = fine;
+    e.data_case = IO__CLOUDEVENTS__V1__CLOUD_EVENT__DATA_PROTO_DATA;
+    e.proto_data = &any;
+    any.type_url = url;
+    any.value.data = bytes;
+    any.value.len = orderly__v1__payment_declined__pack(&payload, bytes);
+    assert_int_equal(read_envelope(&r, &e, &why), ERR_OK);
+    e.id = nul; /* of the envelope */
+    assert_int_equal(read_with_nul(&r, &e, &why), ERR_INVALID);
+    assert_string_equal(why, "a text holds a NUL");
+    e.id = fine;
+    payload.reason = nul; /* of the message in it */
+    any.value.len = orderly__v1__payment_declined__pack(&payload, bytes);
+    assert_int_equal(read_with_nul(&r, &e, &why), ERR_INVALID);
+    assert_string_equal(why, "a text of proto_data holds a NUL");
+    payload.reason = fine;
+    any.value.len = orderly__v1__payment_declined__pack(&payload, bytes);
+    e.attributes = entries; /* of a message in the envelope */
+    e.n_attributes = 1;
+    entry.key = fine;
+    entry.value = &value;
+    value.attr_case = IO__CLOUDEVENTS__V1__CLOUD_EVENT__CLOUD_EVENT_ATTRIBUTE_VALUE__ATTR_CE_STRING;
+    value.ce_string = nul;
+    assert_int_equal(read_with_nul(&r, &e, &why), ERR_INVALID);
+    assert_string_equal(why, "a text holds a NUL");
+    e.n_attributes = 0;
+    e.data_case = IO__CLOUDEVENTS__V1__CLOUD_EVENT__DATA_TEXT_DATA;
+    e.text_data = json;
+    assert_int_equal(read_with_nul(&r, &e, &why), ERR_INVALID);
+    assert_string_equal(why, "a text holds a NUL");
+    reading_deinit(&r);
+}
+
+static void proto_event__may_have_so_many_attributes_and_no_more(void **state)
+{
+    static char keys[PROTO_ATTRIBUTES_MAX + 1][4], text[] = "x";
+    Io__Cloudevents__V1__CloudEvent e = IO__CLOUDEVENTS__V1__CLOUD_EVENT__INIT;
+    Io__Cloudevents__V1__CloudEvent__AttributesEntry entries[PROTO_ATTRIBUTES_MAX + 1];
+    Io__Cloudevents__V1__CloudEvent__AttributesEntry *list[PROTO_ATTRIBUTES_MAX + 1];
+    Io__Cloudevents__V1__CloudEvent__CloudEventAttributeValue value =
+        IO__CLOUDEVENTS__V1__CLOUD_EVENT__CLOUD_EVENT_ATTRIBUTE_VALUE__INIT;
+    struct reading r;
+    const char *why;
+
+    (void)state;
+    reading_init(&r);
+    value.attr_case = IO__CLOUDEVENTS__V1__CLOUD_EVENT__CLOUD_EVENT_ATTRIBUTE_VALUE__ATTR_CE_STRING;
+    value.ce_string = text;
+    e.data_case = IO__CLOUDEVENTS__V1__CLOUD_EVENT__DATA_TEXT_DATA;
+    e.text_data = text;
+    e.attributes = list;
+    for (unsigned i = 0; i < ARRAY_LEN(list); i++) {
+        snprintf(keys[i], sizeof(keys[i]), "a%u", i);
+        io__cloudevents__v1__cloud_event__attributes_entry__init(&entries[i]);
+        entries[i].key = keys[i];
+        entries[i].value = &value;
+        list[i] = &entries[i];
+    }
+    e.n_attributes = PROTO_ATTRIBUTES_MAX;
+    assert_int_equal(read_envelope(&r, &e, &why), ERR_OK);
+    assert_int_equal(r.event.n_attributes, PROTO_ATTRIBUTES_MAX);
+    e.n_attributes = PROTO_ATTRIBUTES_MAX + 1;
+    assert_int_equal(read_envelope(&r, &e, &why), ERR_INVALID);
+    assert_string_equal(why, "has more than 24 attributes beside the required ones");
+    reading_deinit(&r);
+}
+
 /* Two bytes ask for an entry of many. */
 static void proto_event__asks_for_no_more_memory_than_it_may(void **state)
 {
@@ -354,6 +455,8 @@ int main(void)
         cmocka_unit_test(proto_event__has_the_attributes_of_a_cloud_event),
         cmocka_unit_test(proto_event__takes_json_as_text_or_as_bytes_too),
         cmocka_unit_test(proto_event__that_is_none_is_refused_with_the_reason),
+        cmocka_unit_test(proto_event__with_a_nul_in_a_text_is_refused),
+        cmocka_unit_test(proto_event__may_have_so_many_attributes_and_no_more),
         cmocka_unit_test(proto_event__asks_for_no_more_memory_than_it_may),
         cmocka_unit_test(proto_event__keeps_a_field_that_is_not_known_on_its_way_through),
         cmocka_unit_test(proto_messages__keep_the_numbers_and_types_of_their_fields),
