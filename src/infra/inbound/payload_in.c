@@ -390,14 +390,29 @@ static void read_flow(struct payload_reader *r, struct yyjson_val *v, const stru
         r->p->flow = word.value == 0 ? FLOW_PAY_FIRST : FLOW_STOCK_FIRST;
 }
 
+/* A payload's time is a moment in the life of an order. What lies before the epoch of computers is a
+ * clock that was never set or a field that was never filled, and 1970 itself would be taken for no time
+ * at all. */
+static void read_time(struct payload_reader *r, struct yyjson_val *v, const struct json_path *path,
+                      int64_t *out)
+{
+    static const struct json_field time_field = { .kind = JSON_TIME };
+    struct json_int time;
+
+    if (!json_in_value(r->in, v, path, &time_field, &time))
+        return;
+    if (time.value <= 0)
+        json_in_fault(r->in, path, "must be later than 1970-01-01T00:00:00Z");
+    else
+        *out = time.value;
+}
+
 static void read_field(struct payload_reader *r, const struct event_field *f, struct yyjson_val *v,
                        const struct json_path *path)
 {
     static const struct json_field id_field = { .kind = JSON_ID };
-    static const struct json_field time_field = { .kind = JSON_TIME };
     void *member = (char *)r->p + field_infos[f->field].offset;
     struct json_text text;
-    struct json_int number;
 
     switch (field_infos[f->field].kind) {
     case FIELD_KIND_ORDER_ID:
@@ -417,8 +432,7 @@ static void read_field(struct payload_reader *r, const struct event_field *f, st
         read_amount(r, f, v, path, member);
         return;
     case FIELD_KIND_TIME:
-        if (json_in_value(r->in, v, path, &time_field, &number))
-            *(int64_t *)member = number.value;
+        read_time(r, v, path, member);
         return;
     case FIELD_KIND_STOCK_LINES:
         read_stock_lines(r, v, path);

@@ -191,6 +191,30 @@ static void what_is_wrong_is_pointed_at(void **state)
     assert_fault("{\"cartId\":\"c-1\"}", EVENT_ORDER_PLACED, "/cartId", "must be a UUID");
 }
 
+/* A clock that was never set is none to go by, and protobuf knows no year 0. */
+static void a_time_is_later_than_1970(void **state)
+{
+    static const char *const early[] = { "1970-01-01T00:00:00Z", "1970-01-01T01:00:00+01:00",
+                                         "1969-12-31T23:59:59.999Z", "0000-01-01T00:00:00Z" };
+    struct reading r;
+    char text[160];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(early); i++) {
+        snprintf(text, sizeof(text), "{\"deliveredAt\":\"%s\"}", early[i]);
+        assert_fault(text, EVENT_SHIPMENT_DELIVERED, "/deliveredAt",
+                     "must be later than 1970-01-01T00:00:00Z");
+    }
+    reading_init(&r);
+    read_text(&r,
+              STR("{\"orderId\":\"o\",\"shipmentId\":\"s\","
+                  "\"deliveredAt\":\"1970-01-01T00:00:00.001Z\"}"),
+              EVENT_SHIPMENT_DELIVERED);
+    assert_int_equal(r.in.n_faults, 0);
+    assert_int_equal(r.payload.delivered_at_ms, 1);
+    reading_deinit(&r);
+}
+
 static void lines_are_at_most_as_many_as_an_order_has(void **state)
 {
     (void)state;
@@ -220,6 +244,7 @@ int main(void)
         cmocka_unit_test(what_is_not_there_is_read_as_nothing),
         cmocka_unit_test(stock_may_go_down),
         cmocka_unit_test(what_is_wrong_is_pointed_at),
+        cmocka_unit_test(a_time_is_later_than_1970),
         cmocka_unit_test(lines_are_at_most_as_many_as_an_order_has),
     };
 
