@@ -224,6 +224,11 @@ static inline struct subscription *app_letters_of(struct app *app, enum subscrip
 
 /* The same message, where no Orders is here. */
 void hear_message_begin(struct receive_message *m);
+/* When its event is in the log or will never be: the stream's state follows, what was taken is given
+ * back, and what is bound is bound or free again. */
+void receive_applied(struct command *c, enum err status);
+/* Gives back the turn and the dossier; the answer is given. */
+void receive_end(struct receive_message *m);
 
 /* ---- handling a message (handling.c) ----------------------------------------------------------- */
 

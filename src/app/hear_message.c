@@ -7,28 +7,6 @@
 #include "app_private.h"
 #include "orderly/app/lanes.h"
 
-static void hear_end(struct receive_message *m)
-{
-    if (m->has_turn)
-        turn_give(&m->part->turn, &m->command.turn);
-    dossier_close(m->dossier);
-    if (m->letter)
-        dead_letter_command_leave(m->letter);
-}
-
-static void hear_applied(struct command *c, enum err status)
-{
-    struct receive_message *m = container_of(c, struct receive_message, command);
-
-    if (m->letter)
-        dead_letter_command_applied(m->letter, status);
-    if (status == ERR_OK)
-        part_become(m->part, &m->next);
-    else
-        part_state_deinit(&m->next);
-    hear_end(m);
-}
-
 /* In which flow: what the message says, else what an earlier one said, else the only one in which a
  * context here hears such messages (a carrier need not know of flows). */
 static enum flow_id hear_flow(const struct receive_message *m)
@@ -63,7 +41,7 @@ static void hear_granted(struct turn_wait *w)
     m->has_turn = true;
     if (err != ERR_OK) {
         command_refuse(c, err);
-        hear_end(m);
+        receive_end(m);
         return;
     }
     event_list_init(&app->decision);
@@ -89,7 +67,7 @@ static void hear_granted(struct turn_wait *w)
         dead_letter_command_received(m->letter, &c->append, e->position);
     else
         r.position = e->position;
-    command_submit(c, &r, hear_applied);
+    command_submit(c, &r, receive_applied);
 }
 
 static void hear_on_open(struct dossier_wait *w, enum err status)
@@ -109,7 +87,7 @@ static void hear_on_open(struct dossier_wait *w, enum err status)
     m->part = dossier_part(m->dossier, AGGREGATE_INBOX, (struct str){ text, sizeof(text) });
     if (!turn_take(&m->part->turn, &c->turn, hear_granted, true)) {
         command_refuse(c, ERR_LIMIT);
-        hear_end(m);
+        receive_end(m);
     }
 }
 

@@ -32,7 +32,7 @@ static struct str receive_order_text(const struct receive_message *m, char text[
     return (struct str){ text, UUID_TEXT_LEN };
 }
 
-static void receive_end(struct receive_message *m)
+void receive_end(struct receive_message *m)
 {
     if (m->has_turn)
         turn_give(&m->part->turn, &m->command.turn);
@@ -41,7 +41,7 @@ static void receive_end(struct receive_message *m)
         dead_letter_command_leave(m->letter);
 }
 
-static void receive_applied(struct command *c, enum err status)
+void receive_applied(struct command *c, enum err status)
 {
     struct receive_message *m = container_of(c, struct receive_message, command);
 
@@ -108,28 +108,6 @@ static enum verdict receive_judge_undoing(const struct receive_message *m)
     default:
         return VERDICT_FINE;
     }
-}
-
-static bool receive_read_amount(struct receive_message *m)
-{
-    struct command *c = &m->command;
-    struct fault *f;
-    struct reply r = { .code = REPLY_VALIDATION, .n_faults = 1 };
-    enum money_parse parse;
-
-    if (!m->amount_text.n)
-        return true;
-    parse = money_from_text(m->amount_text, m->payload.currency, &m->payload.amount);
-    if (parse == MONEY_OK)
-        return true;
-    f = arena_alloc(c->arena, sizeof(*f));
-    *f = (struct fault){ .pointer = m->type == EVENT_PAYMENT_REFUNDED
-                                        ? STR("/payload/amount")
-                                        : STR("/payload/approvedAmount"),
-                         .detail = str_of(money_parse_text(parse)) };
-    r.faults = f;
-    command_reply(c, &r);
-    return false;
 }
 
 static void receive_append(struct receive_message *m)
@@ -279,10 +257,6 @@ static void receive_on_open(struct dossier_wait *w, enum err status)
         return;
     }
     m->dossier = w->dossier;
-    if (!receive_read_amount(m)) {
-        receive_end(m);
-        return;
-    }
     if (!m->dossier->order) /* and then it binds no id: the sender may mean another order */
         m->verdict = VERDICT_UNKNOWN_ORDER;
     else if (m->dossier->n_parts >= DOSSIER_PARTS_MAX && id.n &&
@@ -337,7 +311,6 @@ static void receive_enter(struct command *c)
 void receive_again(struct receive_message *m, struct dead_letter_command *letter)
 {
     m->letter = letter;
-    m->amount_text = STR_NONE; /* the amount was read */
     receive_begin(m);
 }
 

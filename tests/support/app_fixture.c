@@ -388,7 +388,9 @@ enum reply_code a_message(struct app_fixture *f, enum event_type type, const cha
     c.payload.tracking_number = STR("TRK-OUTSIDE");
     if (!currency_parse(STR("USD"), &c.payload.currency))
         UNREACHABLE("USD is a currency");
-    c.amount_text = str_of(amount);
+    if (amount[0] &&
+        money_from_text(str_of(amount), c.payload.currency, &c.payload.amount) != MONEY_OK)
+        UNREACHABLE("an amount of dollars");
     if (event_infos[type].aggregate == AGGREGATE_PAYMENT)
         c.payload.payment_id.t = a_text_id(id);
     else if (event_infos[type].aggregate == AGGREGATE_RESERVATION)

@@ -196,12 +196,10 @@ struct change_product {
 struct receive_message {
     struct command command; /* has_key is not used: the message id is the key */
     enum event_type type;
-    struct str message_id;  /* 1..64 */
-    struct str raw_payload; /* JSON object, as it came */
-    struct payload payload; /* known fields; amount is in amount_text until the currency is known */
-    int64_t timestamp_ms;   /* of the envelope; 0: none */
+    struct str message_id;   /* 1..64 */
+    struct str raw_payload;  /* JSON object, as it came */
+    struct payload payload;  /* known fields */
     struct digest16 content; /* of topic and body: another one under the same id is 422 */
-    struct str amount_text;  /* where the payload has an amount */
     /* App only. */
     struct lane_id lane;
     struct dossier_wait open;

@@ -86,6 +86,7 @@ static const char *attribute_set(const struct cloud_place *place, struct cloud_i
                                  enum attribute attribute, struct str value)
 {
     struct text_id id;
+    int64_t time_ms;
 
     switch (attribute) {
     case SPECVERSION:
@@ -113,7 +114,7 @@ static const char *attribute_set(const struct cloud_place *place, struct cloud_i
     case DATASCHEMA:
         return uri_is_reference(value) ? NULL : "must be a URI";
     case TIME:
-        return timetext_parse(value, &out->time_ms)
+        return timetext_parse(value, &time_ms)
                    ? NULL
                    : "must be a time of RFC 3339 such as 2026-11-20T12:00:00Z";
     case CORRELATIONID:

@@ -142,7 +142,6 @@ void message_in_envelope(struct message_in *m, struct yyjson_val *root,
     if (m->in->n_faults)
         return;
     out->message_id = id;
-    out->timestamp_ms = in.timestamp.value;
     out->raw_payload = json_in_text(m->in, in.payload);
     out->content = *content;
 }
@@ -200,7 +199,6 @@ static void event_read(struct message_in *m, const struct cloud_place *place,
         return;
     out->type = type;
     out->message_id = event->id;
-    out->timestamp_ms = event->time_ms;
     payload_in_read(m->in, data, data_at, type, &out->payload);
     if (!correlation_fits(event->correlation_id, &out->payload))
         cloud_in_fault(place, "correlationid", "differs from the data's orderId");

@@ -34,7 +34,6 @@ enum cloud_mode cloud_mode_of(struct str content_type, const struct cloud_header
 struct cloud_in {
     struct str id, source, type, correlation_id, traceparent;
     struct str data_type;    /* datacontenttype: JSON of some kind */
-    int64_t time_ms;         /* 0: none */
     struct yyjson_val *data; /* structured mode only */
     bool is_base64;          /* the data came as data_base64 */
 };
