@@ -12,18 +12,18 @@ enum item_state {
 };
 
 /* The messages of one order, first come first. */
-struct inbox_lane {
+struct inlet_lane {
     struct map_node node; /* by id */
     struct lane_id id;
     struct list items; /* by lane_link; the first one runs or is held */
 };
 
-struct inbox_item {
-    struct inlet *inbox;
+struct inlet_item {
+    struct inlet *inlet;
     uint64_t handle;
     enum item_state state;
-    struct list link;        /* in the inbox's items */
-    struct inbox_lane *lane; /* NULL: of no order that anybody knows */
+    struct list link;        /* in the inlet's items */
+    struct inlet_lane *lane; /* NULL: of no order that anybody knows */
     struct list lane_link;
     struct timer again;
     struct list due_link; /* its time has come, and its turn has not */
@@ -61,8 +61,8 @@ struct inlet {
     bool is_draining;
 };
 
-static void item_start(struct inbox_item *item);
-static void item_end(struct inbox_item *item, bool is_durable);
+static void item_start(struct inlet_item *item);
+static void item_end(struct inlet_item *item, bool is_durable);
 
 static struct timers *timers_of(struct inlet *b)
 {
@@ -91,7 +91,7 @@ static enum failure_code poison_of(enum message_result result)
     UNREACHABLE("what is wrong with a message");
 }
 
-static void item_poison(struct inbox_item *item, enum failure_code code, struct str why)
+static void item_poison(struct inlet_item *item, enum failure_code code, struct str why)
 {
     struct str detail = message_in_detail(&item->reading, why, BUS_ERROR_DETAIL_MAX);
 
@@ -101,7 +101,7 @@ static void item_poison(struct inbox_item *item, enum failure_code code, struct 
 }
 
 /* Anew for each try, as what was read of the last one is gone. */
-static enum message_result item_read(struct inbox_item *item)
+static enum message_result item_read(struct inlet_item *item)
 {
     enum message_result result;
     struct str why;
@@ -109,7 +109,7 @@ static enum message_result item_read(struct inbox_item *item)
     arena_reset(&item->work);
     memset(&item->u.receive, 0, sizeof(item->u.receive));
     item->in = (struct json_in){ .arena = &item->work };
-    result = inbound_reader_read(item->inbox->config.reader, &item->reading, &item->in, &item->said,
+    result = inbound_reader_read(item->inlet->config.reader, &item->reading, &item->in, &item->said,
                                  &item->u.receive, &why);
     if (result != MESSAGE_FINE && result != MESSAGE_ELSEWHERE)
         item_poison(item, poison_of(result), why);
@@ -118,11 +118,11 @@ static enum message_result item_read(struct inbox_item *item)
 
 /* ---- lanes ----------------------------------------------------------------------------------- */
 
-static void lane_join(struct inbox_item *item, struct lane_id id)
+static void lane_join(struct inlet_item *item, struct lane_id id)
 {
-    struct inlet *b = item->inbox;
+    struct inlet *b = item->inlet;
     struct map_node *n = map_find(&b->lanes, uuid_bytes(&id.u));
-    struct inbox_lane *lane = n ? container_of(n, struct inbox_lane, node) : NULL;
+    struct inlet_lane *lane = n ? container_of(n, struct inlet_lane, node) : NULL;
 
     if (!lane) {
         lane = mem_zalloc(sizeof(*lane));
@@ -134,15 +134,15 @@ static void lane_join(struct inbox_item *item, struct lane_id id)
     list_push_back(&lane->items, &item->lane_link);
 }
 
-static struct inbox_item *lane_first(const struct inbox_lane *lane)
+static struct inlet_item *lane_first(const struct inlet_lane *lane)
 {
-    return container_of(lane->items.next, struct inbox_item, lane_link);
+    return container_of(lane->items.next, struct inlet_item, lane_link);
 }
 
 /* Returns who is first now; NULL: nobody is. */
-static struct inbox_item *lane_leave(struct inbox_item *item)
+static struct inlet_item *lane_leave(struct inlet_item *item)
 {
-    struct inbox_lane *lane = item->lane;
+    struct inlet_lane *lane = item->lane;
 
     if (!lane)
         return NULL;
@@ -150,16 +150,16 @@ static struct inbox_item *lane_leave(struct inbox_item *item)
     list_remove(&item->lane_link);
     if (!list_is_empty(&lane->items))
         return lane_first(lane);
-    map_remove(&item->inbox->lanes, &lane->node);
+    map_remove(&item->inlet->lanes, &lane->node);
     mem_free(lane);
     return NULL;
 }
 
 /* ---- one try --------------------------------------------------------------------------------- */
 
-static void item_hold(struct inbox_item *item)
+static void item_hold(struct inlet_item *item)
 {
-    struct inlet *b = item->inbox;
+    struct inlet *b = item->inlet;
 
     item->state = ITEM_HELD;
     item->wait_ms = item->wait_ms ? 2 * item->wait_ms : INLET_RETRY_MS;
@@ -172,18 +172,18 @@ static void item_hold(struct inbox_item *item)
 /* What was refused together comes due together: its turn comes when those before it had theirs. */
 static void item_on_again(struct timer *t)
 {
-    struct inbox_item *item = container_of(t, struct inbox_item, again);
-    struct inlet *b = item->inbox;
+    struct inlet_item *item = container_of(t, struct inlet_item, again);
+    struct inlet *b = item->inlet;
 
     list_push_back(&b->due, &item->due_link);
     if (!timer_is_running(&b->retry))
         timer_start(timers_of(b), &b->retry, 0);
 }
 
-static void item_retry(struct inbox_item *item)
+static void item_retry(struct inlet_item *item)
 {
-    item->inbox->counts.held--;
-    item->inbox->counts.retries++;
+    item->inlet->counts.held--;
+    item->inlet->counts.retries++;
     if (item->is_poison)
         arena_reset(&item->work);
     else
@@ -200,20 +200,20 @@ static void inlet_on_retry(struct timer *t)
     for (unsigned n = 0; n < INLET_TURN_RETRIES_MAX && !list_is_empty(&b->due); n++) {
         if (n > 0 && scheduler_mono_us(clock) >= end_us)
             break;
-        item_retry(container_of(list_pop_front(&b->due), struct inbox_item, due_link));
+        item_retry(container_of(list_pop_front(&b->due), struct inlet_item, due_link));
     }
     if (!list_is_empty(&b->due))
         timer_start(timers_of(b), &b->retry, 0);
 }
 
-static struct inbox_item *item_of(struct command *c)
+static struct inlet_item *item_of(struct command *c)
 {
-    return container_of(c, struct inbox_item, u.command);
+    return container_of(c, struct inlet_item, u.command);
 }
 
 static void item_render(struct command *c, const struct reply *r)
 {
-    struct inbox_item *item = item_of(c);
+    struct inlet_item *item = item_of(c);
 
     item->code = r->code;
     c->answer = (struct answer){ .status = reply_status(r->code) };
@@ -227,22 +227,22 @@ static void item_render(struct command *c, const struct reply *r)
     }
 }
 
-static void item_durable(struct inbox_item *item)
+static void item_durable(struct inlet_item *item)
 {
     if (item->is_poison)
-        item->inbox->counts.refused++;
+        item->inlet->counts.refused++;
     else
-        item->inbox->counts.received++;
+        item->inlet->counts.received++;
     item_end(item, true);
 }
 
 static void item_done(struct command *c)
 {
-    struct inbox_item *item = item_of(c);
+    struct inlet_item *item = item_of(c);
 
     if (c->is_replayed || item->code == REPLY_ACCEPTED) {
         item_durable(item);
-    } else if (item->code == REPLY_SHUTTING_DOWN || item->inbox->is_draining) {
+    } else if (item->code == REPLY_SHUTTING_DOWN || item->inlet->is_draining) {
         item_end(item, false);
     } else if (item->is_poison || reply_status(item->code) >= 500 ||
                reply_status(item->code) == 409) {
@@ -258,9 +258,9 @@ static void item_done(struct command *c)
     }
 }
 
-static void item_start(struct inbox_item *item)
+static void item_start(struct inlet_item *item)
 {
-    struct command command = { .app = item->inbox->config.app,
+    struct command command = { .app = item->inlet->config.app,
                                .arena = &item->work,
                                .render = item_render,
                                .done = item_done };
@@ -269,7 +269,7 @@ static void item_start(struct inbox_item *item)
     item->code = REPLY_OK;
     if (item->is_poison) {
         item->u.refuse = (struct refuse_message){ .command = command,
-                                                  .subscription = item->inbox->config.id,
+                                                  .subscription = item->inlet->config.id,
                                                   .topic = item->said.topic,
                                                   .message_id = item->said.id,
                                                   .content_type = item->said.content_type,
@@ -287,7 +287,7 @@ static void item_start(struct inbox_item *item)
 
 /* ---- the end of one -------------------------------------------------------------------------- */
 
-static void item_free(struct inbox_item *item)
+static void item_free(struct inlet_item *item)
 {
     list_remove(&item->link);
     arena_deinit(&item->work);
@@ -295,9 +295,9 @@ static void item_free(struct inbox_item *item)
     mem_free(item);
 }
 
-static void item_tell(struct inbox_item *item, bool is_durable)
+static void item_tell(struct inlet_item *item, bool is_durable)
 {
-    struct inlet *b = item->inbox;
+    struct inlet *b = item->inlet;
     uint64_t handle = item->handle;
 
     item_free(item);
@@ -305,33 +305,33 @@ static void item_tell(struct inbox_item *item, bool is_durable)
     b->config.done(b->config.ctx, handle, is_durable); /* last: it may take the next one */
 }
 
-static void item_end(struct inbox_item *item, bool is_durable)
+static void item_end(struct inlet_item *item, bool is_durable)
 {
-    struct inlet *b = item->inbox;
-    struct inbox_item *next = lane_leave(item);
+    struct inlet *b = item->inlet;
+    struct inlet_item *next = lane_leave(item);
 
     if (next && !b->is_draining) /* at a drain those that wait have ended */
         item_start(next);
     item_tell(item, is_durable);
 }
 
-static void inbox_on_tell(struct timer *t)
+static void inlet_on_tell(struct timer *t)
 {
     struct inlet *b = container_of(t, struct inlet, tell);
     struct list now;
 
     list_take_all(&now, &b->ended);
     while (!list_is_empty(&now)) {
-        struct inbox_item *item = container_of(list_pop_front(&now), struct inbox_item, lane_link);
+        struct inlet_item *item = container_of(list_pop_front(&now), struct inlet_item, lane_link);
 
         item_tell(item, item->state == ITEM_ENDED && !b->is_draining);
     }
 }
 
 /* Not now: the caller is in the middle of something. */
-static void item_end_later(struct inbox_item *item)
+static void item_end_later(struct inlet_item *item)
 {
-    struct inlet *b = item->inbox;
+    struct inlet *b = item->inlet;
 
     item->state = ITEM_ENDED;
     list_push_back(&b->ended, &item->lane_link);
@@ -350,7 +350,7 @@ static struct str lower_case(struct arena *a, struct str s)
     return (struct str){ p, s.n };
 }
 
-static void copy_attributes(struct inbox_item *item, const struct broker_delivery *d)
+static void copy_attributes(struct inlet_item *item, const struct broker_delivery *d)
 {
     struct cloud_header *headers =
         arena_zalloc(&item->memory, d->n_attributes * sizeof(*headers) + 1);
@@ -368,11 +368,11 @@ static void copy_attributes(struct inbox_item *item, const struct broker_deliver
     buf_deinit(&packed);
 }
 
-static struct inbox_item *item_create(struct inlet *b, const struct broker_delivery *d)
+static struct inlet_item *item_create(struct inlet *b, const struct broker_delivery *d)
 {
-    struct inbox_item *item = mem_zalloc(sizeof(*item));
+    struct inlet_item *item = mem_zalloc(sizeof(*item));
 
-    item->inbox = b;
+    item->inlet = b;
     item->handle = d->handle;
     list_init(&item->lane_link);
     list_init(&item->due_link);
@@ -393,7 +393,7 @@ static struct inbox_item *item_create(struct inlet *b, const struct broker_deliv
 
 void inlet_take(struct inlet *b, const struct broker_delivery *d)
 {
-    struct inbox_item *item;
+    struct inlet_item *item;
 
     REQUIRE(b->counts.items < b->config.items_max);
     item = item_create(b, d);
@@ -433,7 +433,7 @@ struct inlet *inlet_create(const struct inlet_config *config)
     list_init(&b->ended);
     random_fill(app_event_log(config->app)->random, key.bytes, sizeof(key.bytes));
     map_init(&b->lanes, &key);
-    timer_init(&b->tell, inbox_on_tell);
+    timer_init(&b->tell, inlet_on_tell);
     list_init(&b->due);
     timer_init(&b->retry, inlet_on_retry);
     return b;
@@ -446,7 +446,7 @@ void inlet_drain(struct inlet *b)
     b->is_draining = true;
     list_init(&dropped);
     for (struct list *at = b->items.next, *next; at != &b->items; at = next) {
-        struct inbox_item *item = container_of(at, struct inbox_item, link);
+        struct inlet_item *item = container_of(at, struct inlet_item, link);
 
         next = at->next;
         if (item->state == ITEM_RUNS)
@@ -463,13 +463,13 @@ void inlet_drain(struct inlet *b)
     timer_stop(timers_of(b), &b->tell);
     timer_stop(timers_of(b), &b->retry);
     while (!list_is_empty(&dropped))
-        item_tell(container_of(list_pop_front(&dropped), struct inbox_item, lane_link), false);
+        item_tell(container_of(list_pop_front(&dropped), struct inlet_item, lane_link), false);
 }
 
 void inlet_destroy(struct inlet *b)
 {
     while (!list_is_empty(&b->items)) {
-        struct inbox_item *item = container_of(b->items.next, struct inbox_item, link);
+        struct inlet_item *item = container_of(b->items.next, struct inlet_item, link);
 
         (void)lane_leave(item);
         item_free(item);

@@ -14,7 +14,7 @@ static void hand_over(struct relay_inbound *in, struct relay_received *received)
     unsigned slot = in->free[--in->n_free];
 
     d.handle = slot;
-    inlet_take(in->inbox, &d);
+    inlet_take(in->inlet, &d);
     in->slots[slot] = mem_realloc(received, sizeof(*received)); /* done comes later */
 }
 
@@ -56,7 +56,7 @@ void relay_inbound_init(struct relay_inbound *in, struct app *app, enum subscrip
         .ctx = in,
     };
 
-    in->inbox = inlet_create(&config);
+    in->inlet = inlet_create(&config);
     in->slots = mem_zalloc(unacked_max * sizeof(struct relay_received *));
     in->free = mem_alloc(unacked_max * sizeof(*in->free));
     for (unsigned i = 0; i < unacked_max; i++)
@@ -74,7 +74,7 @@ static void drop_waiting(struct relay_inbound *in)
 void relay_inbound_deinit(struct relay_inbound *in, unsigned unacked_max)
 {
     drop_waiting(in);
-    inlet_destroy(in->inbox);
+    inlet_destroy(in->inlet);
     for (unsigned i = 0; i < unacked_max; i++)
         relay_received_free(in->slots[i]); /* of what the inlet was not done with */
     mem_free(in->slots);
@@ -101,5 +101,5 @@ void relay_inbound_drain(struct relay_inbound *in)
         return;
     in->is_draining = true;
     drop_waiting(in);
-    inlet_drain(in->inbox);
+    inlet_drain(in->inlet);
 }

@@ -1,4 +1,4 @@
-/* What a relay received, on the loop's side: handed to the inbox while it has room, and given back to
+/* What a relay received, on the loop's side: handed to the inlet while it has room, and given back to
  * the thread when the broker may forget it. Thread: loop. */
 #ifndef ORDERLY_SRC_INFRA_RELAY_INBOUND_H
 #define ORDERLY_SRC_INFRA_RELAY_INBOUND_H
@@ -6,8 +6,8 @@
 #include "relay_received.h"
 
 struct relay_inbound {
-    struct inlet *inbox;
-    /* Those in the inbox, by the handle that it knows them by; without their bytes. */
+    struct inlet *inlet;
+    /* Those in the inlet, by the handle that it knows them by; without their bytes. */
     struct relay_received **slots;
     unsigned *free;
     unsigned n_free;

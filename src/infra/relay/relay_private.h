@@ -2,7 +2,7 @@
  *
  *   broker_relay.c   the loop's side: deliveries in, outcomes out, what people are told
  *   relay_thread.c   the relay's own thread: connecting, publishing, acknowledgements
- *   relay_inbound.c  what the broker delivers, at the loop: in and out of the inbox
+ *   relay_inbound.c  what the broker delivers, at the loop: in and out of the inlet
  *   relay_received.c a message from the broker, on its way to the loop and back
  *   relay_render.c   a message as the broker gets it
  *

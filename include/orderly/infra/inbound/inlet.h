@@ -29,7 +29,7 @@
 struct inlet_config {
     struct app *app;
     enum subscription_id id;             /* NATS, KAFKA, RABBITMQ: whose the dead letters are */
-    const struct inbound_reader *reader; /* outlives the inbox */
+    const struct inbound_reader *reader; /* outlives the inlet */
     unsigned items_max;                  /* that are taken and not done: the relay's unacked_max */
     /* Exactly once for each that was taken, never inside inlet_take. is_durable: what it says, or why
      * it can't be received, is in the log, or it is not for this server; so the broker may forget it.

@@ -808,7 +808,7 @@ static bool is_connected(struct world *w)
 static void relay__reads_no_more_of_a_flood_in_a_turn_of_the_loop_than_it_may(void **state)
 {
     struct world *w = *state;
-    struct turns turns = { .counts = inlet_counts(w->relay->inbound.inbox) };
+    struct turns turns = { .counts = inlet_counts(w->relay->inbound.inlet) };
     unsigned n_said = 0;
 
     run_until(w, is_connected);

@@ -1,4 +1,4 @@
-/* An inbox on an app on virtual time, and a broker that delivers into it. */
+/* An inlet on an app on virtual time, and a broker that delivers into it. */
 #ifndef TESTS_INLET_FIXTURE_H
 #define TESTS_INLET_FIXTURE_H
 #include <setjmp.h>
@@ -25,7 +25,7 @@ struct told {
 struct post {
     struct app_fixture app;
     struct inbound_reader reader;
-    struct inlet *inbox;
+    struct inlet *inlet;
     struct told told[DONE_MAX];
     unsigned n_told;
     uint64_t next_handle;
@@ -43,7 +43,7 @@ FIXTURE void on_done(void *ctx, uint64_t handle, bool is_durable)
     p->told[p->n_told++] = (struct told){ handle, is_durable };
 }
 
-FIXTURE void open_inbox(struct post *p, unsigned items_max)
+FIXTURE void open_inlet(struct post *p, unsigned items_max)
 {
     const struct inlet_config config = { .app = p->app.app,
                                          .id = SUBSCRIPTION_NATS,
@@ -53,7 +53,7 @@ FIXTURE void open_inbox(struct post *p, unsigned items_max)
                                          .ctx = p };
 
     app_set_message_reader(p->app.app, &p->reader.base);
-    p->inbox = inlet_create(&config);
+    p->inlet = inlet_create(&config);
 }
 
 FIXTURE int setup(void **state)
@@ -64,7 +64,7 @@ FIXTURE int setup(void **state)
     memset(&p, 0, sizeof(p));
     app_fixture_init(&p.app, &config);
     inbound_reader_init(&p.reader);
-    open_inbox(&p, 16);
+    open_inlet(&p, 16);
     p.next_handle = 1;
     *state = &p;
     return 0;
@@ -75,7 +75,7 @@ FIXTURE int teardown(void **state)
     struct post *p = *state;
 
     app_fixture_deinit(&p->app);
-    inlet_destroy(p->inbox);
+    inlet_destroy(p->inlet);
     return 0;
 }
 
@@ -85,7 +85,7 @@ FIXTURE uint64_t deliver_as(struct post *p, struct broker_delivery d)
 {
     d.handle = p->next_handle++;
     p->is_taking = true;
-    inlet_take(p->inbox, &d);
+    inlet_take(p->inlet, &d);
     p->is_taking = false;
     return d.handle;
 }

@@ -1,10 +1,10 @@
 /* What a broker delivers, on virtual time: received once, in the order of each order, or kept as a dead
  * letter; and told to be durable only when it is. */
-#include "inbox_fixture.h"
+#include "inlet_fixture.h"
 
 /* ---- what is fine ---------------------------------------------------------------------------- */
 
-static void inbox__says_that_a_message_is_durable_when_it_is(void **state)
+static void inlet__says_that_a_message_is_durable_when_it_is(void **state)
 {
     struct post *p = *state;
     uint64_t handle;
@@ -13,16 +13,16 @@ static void inbox__says_that_a_message_is_durable_when_it_is(void **state)
     handle = decline(p, "m-1", "o-1");
     app_fixture_pass_ms(&p->app, 10000);
     assert_int_equal(p->n_told, 0);
-    assert_int_equal(inlet_counts(p->inbox)->items, 1);
+    assert_int_equal(inlet_counts(p->inlet)->items, 1);
     p->app.is_store_held = false;
     app_fixture_settle(&p->app);
     assert_durable(p, handle);
     assert_int_equal(declined(p), 1);
-    assert_int_equal(inlet_counts(p->inbox)->received, 1);
-    assert_int_equal(inlet_counts(p->inbox)->items, 0);
+    assert_int_equal(inlet_counts(p->inlet)->received, 1);
+    assert_int_equal(inlet_counts(p->inlet)->items, 0);
 }
 
-static void inbox__takes_a_message_once_however_often_it_comes(void **state)
+static void inlet__takes_a_message_once_however_often_it_comes(void **state)
 {
     struct post *p = *state;
 
@@ -37,7 +37,7 @@ static void inbox__takes_a_message_once_however_often_it_comes(void **state)
     assert_int_equal(refused(p), 0);
 }
 
-static void inbox__keeps_the_order_of_an_order_and_no_other(void **state)
+static void inlet__keeps_the_order_of_an_order_and_no_other(void **state)
 {
     struct post *p = *state;
     uint64_t first, second, other;
@@ -59,7 +59,7 @@ static void inbox__keeps_the_order_of_an_order_and_no_other(void **state)
 
 /* ---- refused for now ------------------------------------------------------------------------- */
 
-static void inbox__tries_again_with_longer_and_longer_waits(void **state)
+static void inlet__tries_again_with_longer_and_longer_waits(void **state)
 {
     static const int64_t at_ms[] = { 100, 300, 700, 1500, 3100, 6300, 11300, 16300 };
     struct post *p = *state;
@@ -71,20 +71,20 @@ static void inbox__tries_again_with_longer_and_longer_waits(void **state)
     app_fixture_settle(&p->app);
     for (unsigned i = 0; i < ARRAY_LEN(at_ms); i++) {
         app_fixture_pass_ms(&p->app, at_ms[i] - now_ms - 1);
-        assert_int_equal(inlet_counts(p->inbox)->retries, i);
+        assert_int_equal(inlet_counts(p->inlet)->retries, i);
         app_fixture_pass_ms(&p->app, 1);
-        assert_int_equal(inlet_counts(p->inbox)->retries, i + 1);
-        assert_int_equal(inlet_counts(p->inbox)->held, 1);
+        assert_int_equal(inlet_counts(p->inlet)->retries, i + 1);
+        assert_int_equal(inlet_counts(p->inlet)->held, 1);
         now_ms = at_ms[i];
     }
     assert_int_equal(p->n_told, 0);
     app_bus(p->app.app)->dead_letters_max = 10;
     app_fixture_pass_ms(&p->app, INLET_RETRY_MS_MAX);
     assert_durable(p, handle);
-    assert_int_equal(inlet_counts(p->inbox)->held, 0);
+    assert_int_equal(inlet_counts(p->inlet)->held, 0);
 }
 
-static void inbox__lets_nothing_overtake_what_is_held(void **state)
+static void inlet__lets_nothing_overtake_what_is_held(void **state)
 {
     struct post *p = *state;
 
@@ -96,7 +96,7 @@ static void inbox__lets_nothing_overtake_what_is_held(void **state)
         (void)decline(p, id, i % 2 ? "o-1" : "o-2");
     }
     app_fixture_pass_ms(&p->app, 250);
-    assert_int_equal(inlet_counts(p->inbox)->held, 2); /* one of each order */
+    assert_int_equal(inlet_counts(p->inlet)->held, 2); /* one of each order */
     assert_int_equal(declined(p), 0);
     app_bus(p->app.app)->dead_letters_max = 10;
     app_fixture_pass_ms(&p->app, 60000);
@@ -111,14 +111,14 @@ static void inbox__lets_nothing_overtake_what_is_held(void **state)
 }
 
 /* What was refused together comes due together, and the loop is not kept for all of it. */
-static void inbox__tries_no_more_again_in_a_turn_than_it_may(void **state)
+static void inlet__tries_no_more_again_in_a_turn_than_it_may(void **state)
 {
     struct post *p = *state;
     const struct inlet_counts *counts;
 
-    inlet_destroy(p->inbox);
-    open_inbox(p, INLET_TURN_RETRIES_MAX + 1);
-    counts = inlet_counts(p->inbox);
+    inlet_destroy(p->inlet);
+    open_inlet(p, INLET_TURN_RETRIES_MAX + 1);
+    counts = inlet_counts(p->inlet);
     app_bus(p->app.app)->dead_letters_max = 0;
     for (unsigned i = 0; i < INLET_TURN_RETRIES_MAX + 1; i++) {
         char id[8];
@@ -178,7 +178,7 @@ static void poison__is_kept_with_its_bytes_before_it_is_told(void **state)
     assert_true(str_eq(message.p.said_attributes, STR("\0\0\0\5x-odd\0\0\0\1\xfe")));
     assert_int_equal(app_bus(p->app.app)->n_dead_letters_open, 1);
     assert_int_equal(app_metrics(p->app.app)->dead_letters_open[SUBSCRIPTION_NATS], 1);
-    assert_int_equal(inlet_counts(p->inbox)->refused, 1);
+    assert_int_equal(inlet_counts(p->inlet)->refused, 1);
     arena_deinit(&a);
 }
 
@@ -275,9 +275,9 @@ static void a_topic_that_is_not_taken__is_passed_over(void **state)
 
     app_fixture_pass_ms(&p->app, 0);
     assert_durable(p, handle);
-    assert_int_equal(inlet_counts(p->inbox)->passed_over, 1);
+    assert_int_equal(inlet_counts(p->inlet)->passed_over, 1);
     assert_int_equal(refused(p), 0);
-    assert_int_equal(inlet_counts(p->inbox)->items, 0);
+    assert_int_equal(inlet_counts(p->inlet)->items, 0);
 }
 
 /* ---- what a person does about it ------------------------------------------------------------- */
@@ -330,7 +330,7 @@ static void a_refused_message__that_came_in_meanwhile_is_only_closed(void **stat
     p->reader.types = 0; /* nothing is known here */
     (void)deliver_as(p, wrong);
     app_fixture_settle(&p->app);
-    assert_int_equal(inlet_counts(p->inbox)->passed_over, 1);
+    assert_int_equal(inlet_counts(p->inlet)->passed_over, 1);
     p->reader.types = message_types_outside();
     p->reader.cloud.type_prefix = STR("x.");
     (void)deliver_as(p, (struct broker_delivery){
@@ -384,7 +384,7 @@ static void a_refused_message__takes_the_payload_that_is_given(void **state)
 
 /* ---- bounds, and the end --------------------------------------------------------------------- */
 
-static void inbox__holds_as_many_as_it_may(void **state)
+static void inlet__holds_as_many_as_it_may(void **state)
 {
     struct post *p = *state;
 
@@ -395,7 +395,7 @@ static void inbox__holds_as_many_as_it_may(void **state)
         snprintf(id, sizeof(id), "m-%u", i);
         (void)decline(p, id, id);
     }
-    assert_int_equal(inlet_counts(p->inbox)->items, 16);
+    assert_int_equal(inlet_counts(p->inlet)->items, 16);
     p->app.is_store_held = false;
     app_fixture_pass_ms(&p->app, 10000);
     assert_int_equal(p->n_told, 16);
@@ -413,7 +413,7 @@ static void a_drain__gives_back_what_has_not_begun(void **state)
     running = decline(p, "m-1", "o-1");
     behind = decline(p, "m-2", "o-1");
     app_fixture_pass_ms(&p->app, 0);
-    inlet_drain(p->inbox);
+    inlet_drain(p->inlet);
     assert_int_equal(p->n_told, 1);
     assert_false(told_of(p, behind)->is_durable);
     late = decline(p, "m-3", "o-3");
@@ -423,7 +423,7 @@ static void a_drain__gives_back_what_has_not_begun(void **state)
     assert_false(told_of(p, late)->is_durable);
     assert_int_equal(p->n_told, 3);
     assert_int_equal(declined(p), 1);
-    assert_int_equal(inlet_counts(p->inbox)->items, 0);
+    assert_int_equal(inlet_counts(p->inlet)->items, 0);
 }
 
 static void a_drain__gives_back_what_is_held(void **state)
@@ -437,14 +437,14 @@ static void a_drain__gives_back_what_is_held(void **state)
     app_fixture_settle(&p->app);
     manual_scheduler_advance_us(&p->app.ms, INLET_RETRY_MS * 1000);
     assert_true(manual_scheduler_run_alarm(&p->app.ms)); /* it is due, and its turn has not come */
-    assert_int_equal(inlet_counts(p->inbox)->held, 1);
+    assert_int_equal(inlet_counts(p->inlet)->held, 1);
     passed = deliver(p, "order.placed", "");
-    inlet_drain(p->inbox);
+    inlet_drain(p->inlet);
     assert_int_equal(p->n_told, 3);
     assert_false(told_of(p, held)->is_durable);
     assert_false(told_of(p, behind)->is_durable);
     assert_false(told_of(p, passed)->is_durable);
-    assert_int_equal(inlet_counts(p->inbox)->held, 0);
+    assert_int_equal(inlet_counts(p->inlet)->held, 0);
     app_fixture_pass_ms(&p->app, 60000);
     assert_int_equal(p->n_told, 3);
     assert_int_equal(declined(p), 0);
@@ -454,12 +454,12 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(inbox__says_that_a_message_is_durable_when_it_is),
-        T(inbox__takes_a_message_once_however_often_it_comes),
-        T(inbox__keeps_the_order_of_an_order_and_no_other),
-        T(inbox__tries_again_with_longer_and_longer_waits),
-        T(inbox__lets_nothing_overtake_what_is_held),
-        T(inbox__tries_no_more_again_in_a_turn_than_it_may),
+        T(inlet__says_that_a_message_is_durable_when_it_is),
+        T(inlet__takes_a_message_once_however_often_it_comes),
+        T(inlet__keeps_the_order_of_an_order_and_no_other),
+        T(inlet__tries_again_with_longer_and_longer_waits),
+        T(inlet__lets_nothing_overtake_what_is_held),
+        T(inlet__tries_no_more_again_in_a_turn_than_it_may),
         T(poison__is_kept_with_its_bytes_before_it_is_told),
         T(poison__of_each_kind_says_what_is_wrong),
         T(an_id_with_another_content__is_poison),
@@ -468,7 +468,7 @@ int main(void)
         T(a_refused_message__is_received_when_it_can_be_read),
         T(a_refused_message__that_came_in_meanwhile_is_only_closed),
         T(a_refused_message__takes_the_payload_that_is_given),
-        T(inbox__holds_as_many_as_it_may),
+        T(inlet__holds_as_many_as_it_may),
         T(a_drain__gives_back_what_has_not_begun),
         T(a_drain__gives_back_what_is_held),
     };

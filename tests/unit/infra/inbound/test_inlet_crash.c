@@ -1,5 +1,5 @@
 /* What a broker delivers to a server that ended in between. */
-#include "inbox_fixture.h"
+#include "inlet_fixture.h"
 
 /* A crash leaks what the dead process held. */
 const char *__asan_default_options(void);
@@ -11,7 +11,7 @@ const char *__asan_default_options(void)
 static void poison__comes_again_after_a_crash_and_is_one_letter(void **state)
 {
     struct post *p = *state;
-    struct inlet *before = p->inbox;
+    struct inlet *before = p->inlet;
 
     (void)deliver(p, "payment.declined", "poison");
     (void)deliver(p, "payment.declined", "poison"); /* while the first is on its way */
@@ -21,7 +21,7 @@ static void poison__comes_again_after_a_crash_and_is_one_letter(void **state)
     app_fixture_crash(&p->app);
     assert_int_equal(app_bus(p->app.app)->n_dead_letters_open, 1);
     assert_int_equal(app_metrics(p->app.app)->dead_letters_open[SUBSCRIPTION_NATS], 1);
-    open_inbox(p, 16);
+    open_inlet(p, 16);
     (void)deliver(p, "payment.declined", "poison");
     (void)deliver(p, "payment.declined", "other poison");
     app_fixture_pass_ms(&p->app, 10000);
@@ -34,7 +34,7 @@ static void poison__comes_again_after_a_crash_and_is_one_letter(void **state)
 static void a_refused_message__is_an_operators_without_its_relay(void **state)
 {
     struct post *p = *state;
-    struct inlet *before = p->inbox;
+    struct inlet *before = p->inlet;
     struct dead_letter_id id;
     struct event message;
     struct arena a;
@@ -47,7 +47,7 @@ static void a_refused_message__is_an_operators_without_its_relay(void **state)
     assert_int_equal(retry_letter(&p->app, id, NULL), REPLY_ILLEGAL_STATE);
     assert_int_equal(discard_letter(&p->app, id, false), REPLY_OK);
     assert_int_equal(app_bus(p->app.app)->n_dead_letters_open, 0);
-    open_inbox(p, 16);
+    open_inlet(p, 16);
     inlet_destroy(before);
     arena_deinit(&a);
 }
