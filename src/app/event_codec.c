@@ -9,7 +9,8 @@ enum event_flag {
     EVENT_FLAG_TRACE = 4,
     EVENT_FLAG_MESSAGE = 8,
     EVENT_FLAG_RAW = 16,
-    EVENT_FLAGS_ALL = 31
+    EVENT_FLAG_CAUSE_MESSAGE = 32,
+    EVENT_FLAGS_ALL = 63
 };
 
 enum { ORDER_ID_FORM_UUID = 1, ORDER_ID_FORM_TEXT = 2 };
@@ -36,6 +37,7 @@ size_t event_encoded_max(const struct event *e)
 
     n += ROW_TEXT_ROOM(e->user_id.n) + ROW_TEXT_ROOM(e->traceparent.n);
     n += ROW_TEXT_ROOM(e->message_id.n) + ROW_TEXT_ROOM(e->raw_payload.n);
+    n += ROW_TEXT_ROOM(e->cause_message_id.n);
     n += ROW_TEXT_ROOM(p->foreign_order_id.n) + ROW_TEXT_ROOM(p->tracking_number.n);
     n += ROW_TEXT_ROOM(p->reason.n) + ROW_TEXT_ROOM(p->name.n) + ROW_TEXT_ROOM(p->description.n);
     n += ROW_TEXT_ROOM(p->subscription.n);
@@ -174,7 +176,8 @@ void event_encode(const struct event *e, struct buf *out)
     unsigned flags =
         (uuid_is_nil(e->cause.u) ? 0u : EVENT_FLAG_CAUSE) | (e->user_id.n ? EVENT_FLAG_USER : 0u) |
         (e->traceparent.n ? EVENT_FLAG_TRACE : 0u) | (e->message_id.n ? EVENT_FLAG_MESSAGE : 0u) |
-        (e->raw_payload.n ? EVENT_FLAG_RAW : 0u);
+        (e->raw_payload.n ? EVENT_FLAG_RAW : 0u) |
+        (e->cause_message_id.n ? EVENT_FLAG_CAUSE_MESSAGE : 0u);
 
     REQUIRE(e->type > EVENT_NONE);
     REQUIRE(e->type < EVENT_TYPE_COUNT);
@@ -200,6 +203,8 @@ void event_encode(const struct event *e, struct buf *out)
         at = row_put_text(at, e->message_id);
     if (flags & EVENT_FLAG_RAW)
         at = row_put_text(at, e->raw_payload);
+    if (flags & EVENT_FLAG_CAUSE_MESSAGE)
+        at = row_put_text(at, e->cause_message_id);
 
     n_fields = at++;
     *n_fields = 0;
@@ -470,6 +475,8 @@ enum err event_decode(struct str row, uint64_t position, struct event *out, stru
         out->message_id = row_read_text(&r);
     if (flags & EVENT_FLAG_RAW)
         out->raw_payload = row_read_text(&r);
+    if (flags & EVENT_FLAG_CAUSE_MESSAGE)
+        out->cause_message_id = row_read_text(&r);
     read_fields(&r, out, a);
     if (!row_ended_well(&r))
         return ERR_DAMAGED;

@@ -210,7 +210,7 @@ void handling_append_part(struct handling *h, struct part *p, struct event *e)
     e->stream.id = p->id;
     e->lane = h->event->lane;
     e->sequence = p->sequence + 1;
-    e->cause = h->event->id;
+    event_follows(e, h->event);
     e->handled_by = h->delivery->subscription->config.id;
     append_event(&h->append, e);
     h->part = p;

@@ -99,7 +99,7 @@ struct order *order_append_events(struct app *app, struct append *a, const struc
         e->sequence = next->sequence + 1;
         e->handled_by = handled_by;
         if (cause)
-            e->cause = cause->id;
+            event_follows(e, cause);
         if (c)
             command_event(c, e);
         if (e->occurred_at_ms == 0)

@@ -185,3 +185,9 @@ struct event *event_list_add(struct event_list *l, enum event_type type)
     e->type = type;
     return e;
 }
+
+void event_follows(struct event *e, const struct event *cause)
+{
+    e->cause = cause->id;
+    e->cause_message_id = cause->message_id;
+}

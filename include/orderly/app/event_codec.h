@@ -1,7 +1,8 @@
 /* Events as rows of the log: compact, binary, readable for ever.
  *
  * row = format(1) type(2) payload version(2) verdict(1) handled_by(1) flags(1) stream(1 + id)
- *       lane(16) sequence(8) event id(16) occurred_at_ms(8) [cause(16)] [texts]
+ *       lane(16) sequence(8) event id(16) occurred_at_ms(8) [cause(16)] [user id] [traceparent]
+ *       [message id] [raw payload] [the cause's message id]
  *       count of fields(1) { field number(1) value }*
  *
  * Integers are big endian; empty fields are left out. The position is the row's key and not in the

@@ -319,9 +319,10 @@ struct event {
     /* Set by the use case before the event is handed to the log. */
     struct stream_id stream;
     struct lane_id lane;
-    uint64_t sequence;                           /* place in its stream, from 1 */
-    struct event_id cause;                       /* nil: a command */
-    enum subscription_id handled_by;             /* whose handling of `cause` made it */
+    uint64_t sequence;               /* place in its stream, from 1 */
+    struct event_id cause;           /* nil: a command */
+    struct str cause_message_id;     /* as its sender called it; of an outside message */
+    enum subscription_id handled_by; /* whose handling of `cause` made it */
     struct str user_id, traceparent, message_id; /* metadata; message_id: of an outside message */
     struct str raw_payload; /* an outside message's payload as JSON text: what it says is printed */
     enum verdict verdict;
@@ -343,4 +344,6 @@ void event_list_init(struct event_list *l);
 /* A zeroed event of this type at the end of the list; the list must have room (a decision is
  * bounded). */
 struct event *event_list_add(struct event_list *l, enum event_type type);
+/* e is what became of the cause. A view of the cause's own text. */
+void event_follows(struct event *e, const struct event *cause);
 #endif

@@ -62,8 +62,12 @@ static struct str sequence_of(struct cloud_attributes *a, uint64_t position)
     return (struct str){ a->sequence, CLOUD_SEQUENCE_LEN };
 }
 
+/* A message is known by the name that its sender gave it: who follows a chain from process to process
+ * finds nothing under the id that the event of it has in another process's log. */
 static struct str cause_of(struct cloud_attributes *a, const struct event *e)
 {
+    if (e->cause_message_id.n)
+        return e->cause_message_id;
     if (uuid_is_nil(e->cause.u))
         return STR_NONE;
     uuid_format(e->cause.u, a->cause);

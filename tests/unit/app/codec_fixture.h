@@ -222,6 +222,7 @@ FIXTURE void assert_same_event(const struct event *a, const struct event *b)
     assert_true(str_eq(a->user_id, b->user_id));
     assert_true(str_eq(a->traceparent, b->traceparent));
     assert_true(str_eq(a->message_id, b->message_id));
+    assert_true(str_eq(a->cause_message_id, b->cause_message_id));
     assert_true(str_eq(a->raw_payload, b->raw_payload));
     for (unsigned f = FIELD_NONE + 1; f < FIELD_COUNT; f++) {
         if (!same_field(&a->p, &b->p, (enum field)f))

@@ -79,6 +79,27 @@ static void event__from_outside_keeps_its_text_and_metadata(void **state)
     assert_same_event(&e, &out);
 }
 
+static void event__that_follows_from_an_outside_message_keeps_its_name(void **state)
+{
+    char id[TEXT_ID_MAX];
+    struct event cause, e, out;
+
+    (void)state;
+    memset(id, 'm', sizeof(id));
+    an_event(EVENT_PAYMENT_APPROVED, &cause);
+    an_event(EVENT_ORDER_PAID, &e);
+    event_follows(&e, &cause);
+    assert_true(uuid_eq(e.cause.u, cause.id.u));
+    assert_int_equal(e.cause_message_id.n, 0); /* it was our own */
+    for (size_t n = 1; n <= sizeof(id); n++) {
+        cause.message_id = (struct str){ id, n };
+        event_follows(&e, &cause);
+        assert_int_equal(event_decode(encoded(&e), e.position, &out, &arena), ERR_OK);
+        assert_int_equal(out.cause_message_id.n, n);
+        assert_same_event(&e, &out);
+    }
+}
+
 static void event__holds_negative_and_extreme_numbers(void **state)
 {
     static const int64_t numbers[] = { -1, 1, INT64_MIN, INT64_MAX, -3 };
@@ -397,6 +418,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(event__from_outside_keeps_its_text_and_metadata, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(event__that_follows_from_an_outside_message_keeps_its_name,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(event__holds_negative_and_extreme_numbers, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(text__of_a_decoded_event_is_a_view_of_the_row, set_up,

@@ -13,7 +13,9 @@
  *   correlationid
  *   time             when it happened
  *   datacontenttype  application/json
- *   causationid      the id of the message or event that caused it, if one did
+ *   causationid      the id of the message or event that caused it, if one did; of a message from
+ *                    outside the id that its sender gave it, so that a chain can be followed from one
+ *                    process to the next
  *   sequence         its position in the log, in 20 digits, since an integer of CloudEvents has 32
  *                    bits; so texts have the order of positions
  *   traceparent      of the request that caused it, if that had one

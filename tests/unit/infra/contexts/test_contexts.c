@@ -17,6 +17,7 @@
 #include "orderly/infra/inbound/message_in.h"
 #include "orderly/infra/inbound/payload_in.h"
 #include "orderly/infra/inbound/reader.h"
+#include "orderly/infra/render/cloud_event.h"
 #include "orderly/infra/render/render_event.h"
 #include "support/chance.h"
 #include <stdio.h>
@@ -789,6 +790,65 @@ static void what_is_heard_is_kept_once_and_whole(void **state)
     world_deinit(w);
 }
 
+/* The message that a process said under this id; what it heard under it is not looked at. */
+static bool find_said(struct world *w, struct str id, struct look *l)
+{
+    for (unsigned i = 0; i < w->n; i++)
+        for (uint64_t at = 0; look_next(&w->nodes[i].f, l, at); at++) {
+            char text[UUID_TEXT_LEN];
+
+            uuid_format(l->e.id.u, text);
+            if (l->e.message_id.n == 0 && event_infos[l->e.type].topic.n &&
+                str_eq(id, (struct str){ text, sizeof(text) }))
+                return true;
+        }
+    return false;
+}
+
+/* By what their messages say, from process to process: in its own log each has the others' under ids
+ * that nobody else knows. */
+static void a_chain_of_causes_is_followed_across_processes(void **state)
+{
+    static const enum event_type chain[] = { EVENT_ORDER_SHIPPED,   EVENT_SHIPMENT_CREATED,
+                                             EVENT_ORDER_PAID,      EVENT_PAYMENT_PROCESSED,
+                                             EVENT_ORDER_CONFIRMED, EVENT_INVENTORY_RESERVED,
+                                             EVENT_ORDER_PLACED };
+    const struct cloud_config config = { STR("/orderly"), STR_NONE };
+    struct world *w = a_quiet_world();
+    struct app_fixture *orders = &w->nodes[AT_ORDERS].f;
+    struct cloud_attributes attributes;
+    struct look l = { 0 };
+    uint64_t at = 0;
+
+    (void)state;
+    assert_int_equal(an_order(orders, "WIDGET-001", 4), REPLY_CREATED);
+    w->orders[w->n_orders++] = orders->order_id;
+    pass(w, 100);
+    assert_int_equal(order_at(w, 0)->status, ORDER_SHIPPED);
+    arena_init(&l.arena, NULL, 0);
+    while (look_next(orders, &l, at) && l.e.type != EVENT_ORDER_SHIPPED)
+        at++;
+    for (unsigned i = 0; i < ARRAY_LEN(chain); i++) {
+        struct str cause = STR_NONE;
+        char id[TEXT_ID_MAX];
+
+        assert_int_equal(l.e.type, chain[i]);
+        cloud_attributes_of(&attributes, &config, &l.e);
+        for (unsigned k = 0; k < attributes.n; k++)
+            if (str_eq(attributes.list[k].name, STR("causationid")))
+                cause = attributes.list[k].value;
+        if (i + 1 == ARRAY_LEN(chain)) {
+            assert_int_equal(cause.n, 0); /* a person's command */
+            break;
+        }
+        assert_true(cause.n > 0);
+        memcpy(id, cause.p, cause.n);
+        assert_true(find_said(w, (struct str){ id, cause.n }, &l));
+    }
+    arena_deinit(&l.arena);
+    world_deinit(w);
+}
+
 /* As an operator mends what a process could not handle, whoever said it. */
 static void a_heard_message_that_failed_is_corrected_and_handled(void **state)
 {
@@ -1094,6 +1154,7 @@ int main(void)
         cmocka_unit_test(pieces_that_left_before_their_order_was_heard_of_are_taken_then),
         cmocka_unit_test(pieces_leave_only_with_the_shipment_of_the_order),
         cmocka_unit_test(what_is_heard_is_kept_once_and_whole),
+        cmocka_unit_test(a_chain_of_causes_is_followed_across_processes),
         cmocka_unit_test(a_heard_message_that_failed_is_corrected_and_handled),
         cmocka_unit_test(what_could_not_be_read_is_heard_when_it_is_mended),
         cmocka_unit_test(an_order_that_can_not_be_orderlys_is_refused),

@@ -211,6 +211,11 @@ static void cloud_event__has_the_attributes_of_its_message(void **state)
     assert_int_equal(attribute(&a, "time").n, TIMETEXT_LEN);
     assert_int_equal(a.n, 11);
 
+    e.cause_message_id = STR("prov-77"); /* as the sender of what caused it calls it */
+    cloud_attributes_of(&a, &c, &e);
+    assert_attribute(&a, "causationid", "prov-77");
+
+    e.cause_message_id = STR_NONE;
     e.traceparent = STR_NONE;
     memset(&e.cause, 0, sizeof(e.cause));
     cloud_attributes_of(&a, &c, &e);
