@@ -48,11 +48,20 @@ class Ledger:
         self.lines += lines
 
 
+def code_of(problem):
+    """What it is called: the rest differs from one to the next."""
+    try:
+        return json.loads(problem)["code"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
 class Service:
     def __init__(self, server, ledger, after):
         self.host, self.ledger, self.after = urllib.parse.urlsplit(server).netloc, ledger, after
         self.speakers = concurrent.futures.ThreadPoolExecutor(8)
         self.own = threading.local()  # each speaker's connection
+        self.trouble, self.lock = "", threading.Lock()
 
     def run(self):
         """For ever: whatever breaks off is taken up again."""
@@ -60,8 +69,16 @@ class Service:
             try:
                 self.tell(self.ledger.lines[-AT_ONCE:])
                 self.listen()
-            except (OSError, http.client.HTTPException):
+            except (OSError, http.client.HTTPException) as e:
+                self.say(f"{self.host}: {e or type(e).__name__}; trying again")
                 time.sleep(0.05)
+
+    def say(self, trouble):
+        """What keeps it from going on, once for each reason; "" when it goes on."""
+        with self.lock:
+            if trouble != self.trouble:
+                self.trouble = trouble
+                print(trouble or f"{self.host}: goes on", file=sys.stderr, flush=True)
 
     # ---- hearing
 
@@ -72,9 +89,10 @@ class Service:
                            headers={"Last-Event-ID": start} if start else {})
         stream = connection.getresponse()
         if stream.status == 503:
-            raise ConnectionError("not now")
+            raise ConnectionError(f"503 {code_of(stream.read())}")
         if stream.status != 200:
             sys.exit(f"{stream.status}: {stream.read().decode()}")
+        self.say("")
         if not self.ledger.lines:
             self.ledger.write([{"id": "begin", "heard": stream.headers["Last-Event-ID"]}])
         heard = queue.Queue(AT_ONCE)
@@ -131,6 +149,7 @@ class Service:
     def tell(self, lines):
         """Until Orderly has them all."""
         list(self.speakers.map(self.tell_one, lines))
+        self.say("")
 
     def tell_one(self, line):
         if "topic" not in line:
@@ -140,6 +159,7 @@ class Service:
             status, retry_after, text = self.post(f"/messages/{line['topic']}", body)
             if status < 500:
                 break
+            self.say(f"{self.host}: {status} {code_of(text)}; trying again")
             time.sleep(float(retry_after or 1))
         if status != 202:  # refused for good: for a person to look at
             print(f"{line['id']}: {status} {text}", file=sys.stderr, flush=True)
