@@ -422,6 +422,15 @@ void render_event(struct json_out *o, const struct event *e)
     json_close(o, '}');
 }
 
+/* What a refused message says is its topic; null where that is no text, or nothing. */
+static void render_topic(struct json_out *o, const struct event *e)
+{
+    if (e->type != EVENT_MESSAGE_REFUSED)
+        json_plain(o, event_infos[e->type].topic);
+    else
+        json_str_or_null(o, str_is_utf8(e->p.said_topic) ? e->p.said_topic : STR_NONE);
+}
+
 void render_message(struct json_out *o, const struct event *e)
 {
     struct text_id correlation = correlation_of_event(e);
@@ -430,7 +439,7 @@ void render_message(struct json_out *o, const struct event *e)
     JSON_KEY(o, "messageId");
     json_uuid(o, e->id.u);
     JSON_KEY(o, "topic");
-    json_plain(o, event_infos[e->type].topic);
+    render_topic(o, e);
     JSON_KEY(o, "timestamp");
     json_time(o, e->occurred_at_ms);
     JSON_KEY(o, "correlationId");

@@ -281,6 +281,7 @@ static void refused__messages_show_their_bytes(void **state)
     assert_value(f, "/data/0/orderId", "null");
     assert_value(f, "/data/0/attempts", "1");
     assert_value(f, "/data/0/error/code", "malformed_json");
+    assert_value(f, "/data/0/message/topic", "payment.declined");
     assert_value(f, "/data/0/message/payload/bodyBase64", "/3s=");
     assert_value(f, "/data/0/message/payload/contentType", "application/json");
     assert_value(f, "/data/0/message/payload/attributes/0/name", "n");
