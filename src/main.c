@@ -648,11 +648,9 @@ static void watch_signal(struct server *s, uv_signal_t *handle, int number, uv_s
 /* Everything that can be wrong before anything is built. Returns an exit code, 0 to go on. */
 static int check(struct server *s)
 {
-    if (tcp_address_parse(str_of(s->options.listen), &s->address) != ERR_OK) {
-        complain("listen: '%s': must be ADDRESS:PORT, such as 127.0.0.1:8080, [::1]:0, *:80",
-                 s->options.listen);
-        return EX_CONFIG;
-    }
+    enum err err = tcp_address_parse(str_of(s->options.listen), &s->address);
+
+    ENSURE(err == ERR_OK); /* as an option it is none without */
     if (!s->address.is_loopback && !s->options.token_file[0]) {
         complain("listen: %s can be reached from other hosts, so --token-file is needed; without "
                  "one the server listens on loopback only",
@@ -851,14 +849,16 @@ static int help_serve(void)
               "\n"
               "Exit codes\n"
               "  0   ended as asked\n"
-              "  64  wrong command line\n"
+              "  64  wrong command line: what is no option, or a value that can't be one\n"
               "  65  the store is damaged, seen at the start: restore it from a backup\n"
               "  69  can't listen on the address, or another server has the data directory\n"
               "  71  the system lacks something\n"
               "  74  the store failed: a write, an fsync, a directory that can't be used, or\n"
               "      damage that was met while serving\n"
-              "  78  wrong configuration, or a data directory of a newer version or of other\n"
-              "      contexts\n"));
+              "  78  wrong configuration: the same in a variable or in the file; what is no fault\n"
+              "      of one value but can't be had or does not go together, such as a secret's\n"
+              "      file, an adapter, or an address beyond loopback without tokens; or a data\n"
+              "      directory of a newer version or of other contexts\n"));
     return 0;
 }
 

@@ -83,7 +83,37 @@ def test_a_wrong_variable_or_file_is_told_with_its_place(tmp_path):
 @pytest.mark.parametrize("listen", ["nonsense", "127.0.0.1", "127.0.0.1:70000", "example.com:80"])
 def test_an_address_that_is_none_is_refused(listen):
     result = run("serve", "--listen", listen)
-    assert result.returncode == 78 and listen in result.stderr
+    assert result.returncode == 64 and listen in result.stderr
+    result = run("serve", env={"ORDERLY_LISTEN": listen})
+    assert result.returncode == 78 and f"ORDERLY_LISTEN: '{listen}'" in result.stderr
+
+
+@pytest.mark.parametrize("key, value, says", [
+    ("relay", "redis://a", "must start with nats://"),
+    ("relay.nats.url", "kafka://a", "another kind of broker"),
+    ("relay.kafka.topics", "order.eaten", "'order.eaten' is no topic"),
+    ("relay.rabbitmq.channel", "a.b", "must be of letters"),
+    ("contexts", "orders,orders", "names orders twice"),
+])
+def test_what_a_relay_or_a_context_can_not_be_is_a_fault_of_its_place(key, value, says):
+    result = run("serve", "--listen", "127.0.0.1:0", "--set", f"{key}={value}")
+    assert result.returncode == 64 and f"--set {key}: " in result.stderr
+    assert says in result.stderr
+    name = "ORDERLY_" + key.replace(".", "_").upper()
+    result = run("serve", "--listen", "127.0.0.1:0", env={name: value})
+    assert result.returncode == 78 and f"{name}: " in result.stderr and says in result.stderr
+
+
+def test_options_of_a_relay_that_there_is_not_are_warned_of(start):
+    server = start("--set", "relay.nats.window=1", "--set", "relay.nats.mode=structured")
+    eventually(lambda: _warned_of_unused(server))
+    assert server.stop() == 0
+
+
+def _warned_of_unused(server):
+    lines = [line for line in server.log().splitlines() if "relay_options_unused" in line]
+    assert len(lines) == 1
+    assert "relay=nats" in lines[0] and "relay.nats.mode relay.nats.window" in lines[0]
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:0", "*:0", "[::]:0", "192.0.2.1:80"])

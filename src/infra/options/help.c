@@ -41,7 +41,7 @@ static void print_setting(const struct option *opt, const struct options *o, str
 {
     size_t start = out->n;
 
-    buf_printf(out, "  %s = ", opt->key);
+    buf_printf(out, "  %s = ", opt->help_key ? opt->help_key : opt->key);
     if (!opt->offset_2)
         option_print(opt, o, out);
     start_help(out, start, SETTING_COLUMN);
@@ -67,6 +67,8 @@ void options_print_help(struct buf *out)
         for (unsigned i = 0; i < option_groups[g].len; i++) {
             const struct option *opt = &option_groups[g].options[i];
 
+            if (opt->help_key && !opt->help_key[0])
+                continue;
             if (opt->has_flag)
                 print_flag(opt, &o, out);
             else

@@ -306,6 +306,25 @@ static void take_file(struct reader *r)
 
 /* ---- all together */
 
+/* An option of one relay, but for its url, is named where it was set. */
+static void note_relay(struct options *o, const char *key)
+{
+    static const char *const prefixes[RELAY_KINDS] = {
+#define X(name, text, scheme, tls) [RELAY_##name] = "relay." text ".",
+        RELAY_KIND_MAP(X)
+#undef X
+    };
+
+    for (unsigned k = 0; k < RELAY_KINDS; k++) {
+        char *said = o->relays[k].said;
+        size_t n = strlen(said), prefix = strlen(prefixes[k]);
+
+        if (strncmp(key, prefixes[k], prefix) != 0 || strcmp(key + prefix, "url") == 0)
+            continue;
+        (void)snprintf(said + n, sizeof(o->relays[k].said) - n, "%s%s", n ? " " : "", key);
+    }
+}
+
 /* Values are taken over in the order of the table, because some are read with the help of others
  * (amounts with their currency, one flow's delay after that of both). */
 static void take_over(struct reader *r)
@@ -321,7 +340,11 @@ static void take_over(struct reader *r)
         if (opt->general && r->settings[option_find(str_of(opt->general))].rank > s->rank)
             continue;
         why.n = 0;
-        if (!option_set(opt, r->o, s->value, &why))
+        if (option_set(opt, r->o, s->value, &why))
+            note_relay(r->o, opt->key);
+        else if (option_is_secret(opt))
+            complain(r, s->rank, "%s: " STR_FMT, s->where, STR_ARG(buf_str(&why)));
+        else
             complain(r, s->rank, "%s: '" STR_FMT "': " STR_FMT, s->where, STR_ARG(s->value),
                      STR_ARG(buf_str(&why)));
     }

@@ -8,7 +8,7 @@
 #define DAY_MS (24 * HOUR_MS)
 
 static const struct option serving[] = {
-    { "listen", "ADDRESS:PORT", "where to listen; port 0 takes a free one", .type = OPTION_TEXT,
+    { "listen", "ADDRESS:PORT", "where to listen; port 0 takes a free one", .type = OPTION_LISTEN,
       .has_flag = true, .least = 1, .most = 255, AT(listen) },
     { "token-file", "FILE",
       "bearer tokens and their roles, mode 0600; needed beyond loopback, reread on SIGHUP",
@@ -154,90 +154,128 @@ static const struct option bus[] = {
       .most = DAY_MS, AT(app.retry_max_ms) },
 };
 
-/* One relay to each kind of broker. */
-#define RELAY(name, index)                                                                         \
-    { "relay." name ".url",                                                                        \
+/* One relay to each kind of broker. The help tells of a row once: what it is called there is made by
+ * shown, of the first kind TOLD_OF_EACH, of the others TOLD_ALREADY. */
+#define TOLD_OF_EACH(name) "relay.K." name
+#define TOLD_ALREADY(name) ""
+#define RELAY(kind, index, shown)                                                                  \
+    { "relay." kind ".url",                                                                        \
       "URL",                                                                                       \
       "its broker; the same as --relay",                                                           \
-      .type = OPTION_TEXT,                                                                         \
+      .help_key = shown("url"),                                                                    \
+      .type = OPTION_RELAY_URL,                                                                    \
+      .least = (index),                                                                            \
       .most = RELAY_TEXT_MAX - 1,                                                                  \
       AT(relays[index].url) },                                                                     \
-        { "relay." name ".channel",                                                                \
+        { "relay." kind ".channel",                                                                \
           "NAME",                                                                                  \
           "stream and subjects, topic, or exchange of the broker",                                 \
-          .type = OPTION_TEXT,                                                                     \
+          .help_key = shown("channel"),                                                            \
+          .type = OPTION_RELAY_NAME,                                                               \
           .least = 1,                                                                              \
           .most = RELAY_NAME_MAX,                                                                  \
           AT(relays[index].channel) },                                                             \
-        { "relay." name ".group",                                                                  \
+        { "relay." kind ".group",                                                                  \
           "NAME",                                                                                  \
           "consumer, group or queue; else orderly, or orderly-CONTEXTS where these are not all",   \
-          .type = OPTION_TEXT,                                                                     \
+          .help_key = shown("group"),                                                              \
+          .type = OPTION_RELAY_NAME,                                                               \
           .most = RELAY_NAME_MAX,                                                                  \
           AT(relays[index].group) },                                                               \
-        { "relay." name ".topics",                                                                 \
+        { "relay." kind ".topics",                                                                 \
           "TOPIC,…",                                                                               \
           "that are passed on: order.placed, order.*, *",                                          \
-          .type = OPTION_TEXT,                                                                     \
+          .help_key = shown("topics"),                                                             \
+          .type = OPTION_TOPICS,                                                                   \
           .most = RELAY_TEXT_MAX - 1,                                                              \
           AT(relays[index].topics) },                                                              \
-        { "relay." name ".listen", "", "take messages of outside contexts from it",                \
-          .type = OPTION_SWITCH, AT(relays[index].listens) },                                      \
-        { "relay." name ".encoding",                                                               \
-          "FORM",                                                                                  \
-          "how messages are written",                                                              \
-          .type = OPTION_CHOICE,                                                                   \
-          .choices = "json|cloudevents|protobuf",                                                  \
+        { "relay." kind ".listen",                                                                 \
+          "",                                                                                      \
+          "take messages of outside contexts from it",                                             \
+          .help_key = shown("listen"),                                                             \
+          .type = OPTION_SWITCH,                                                                   \
+          AT(relays[index].listens) },                                                             \
+        { "relay." kind ".encoding",  "FORM",                                                      \
+          "how messages are written", .help_key = shown("encoding"),                               \
+          .type = OPTION_CHOICE,      .choices = "json|cloudevents|protobuf",                      \
           AT(relays[index].encoding) },                                                            \
-        { "relay." name ".mode",                                                                   \
+        { "relay." kind ".mode",                                                                   \
           "MODE",                                                                                  \
           "of CloudEvents: attributes in headers, or all in the body",                             \
+          .help_key = shown("mode"),                                                               \
           .type = OPTION_CHOICE,                                                                   \
           .choices = "binary|structured",                                                          \
           AT(relays[index].mode) },                                                                \
-        { "relay." name ".attribute_prefix",                                                       \
+        { "relay." kind ".attribute_prefix",                                                       \
           "TEXT",                                                                                  \
           "before CloudEvents' attributes in headers; else the broker's usual one",                \
+          .help_key = shown("attribute_prefix"),                                                   \
           .type = OPTION_TEXT,                                                                     \
           .most = RELAY_NAME_MAX,                                                                  \
           AT(relays[index].attribute_prefix) },                                                    \
-        { "relay." name ".window", "N",        "messages that may wait for the broker's word",     \
-          .type = OPTION_COUNT,    .least = 1, .most = RELAY_WINDOW_MAX,                           \
+        { "relay." kind ".window",                                                                 \
+          "N",                                                                                     \
+          "messages that may wait for the broker's word",                                          \
+          .help_key = shown("window"),                                                             \
+          .type = OPTION_COUNT,                                                                    \
+          .least = 1,                                                                              \
+          .most = RELAY_WINDOW_MAX,                                                                \
           AT(relays[index].window) },                                                              \
-        { "relay." name ".unacked_max", "N",        "messages from it that may wait for our log",  \
-          .type = OPTION_COUNT,         .least = 1, .most = RELAY_UNACKED_MAX,                     \
+        { "relay." kind ".unacked_max",                                                            \
+          "N",                                                                                     \
+          "messages from it that may wait for our log",                                            \
+          .help_key = shown("unacked_max"),                                                        \
+          .type = OPTION_COUNT,                                                                    \
+          .least = 1,                                                                              \
+          .most = RELAY_UNACKED_MAX,                                                               \
           AT(relays[index].unacked_max) },                                                         \
-        { "relay." name ".declare", "",                                                            \
-          "make what is missing there: stream, topic, exchange, queue", .type = OPTION_SWITCH,     \
+        { "relay." kind ".declare",                                                                \
+          "",                                                                                      \
+          "make what is missing there: stream, topic, exchange, queue",                            \
+          .help_key = shown("declare"),                                                            \
+          .type = OPTION_SWITCH,                                                                   \
           AT(relays[index].declares) },                                                            \
-        { "relay." name ".user",      "NAME",                                                      \
-          "also as USER@ in the URL", .type = OPTION_TEXT,                                         \
-          .most = RELAY_TEXT_MAX - 1, AT(relays[index].user) },                                    \
-        { "relay." name ".password_file", "FILE", "mode 0600; its first line",                     \
-          .type = OPTION_PATH, AT(relays[index].password_file) },                                  \
-        { "relay." name ".tls_ca", "FILE", "PEM; who may sign the broker's certificate",           \
-          .type = OPTION_PATH, AT(relays[index].tls_ca) },                                         \
-        { "relay." name ".tls_certificate", "FILE", "PEM; ours, where the broker asks for one",    \
-          .type = OPTION_PATH, AT(relays[index].tls_certificate) },                                \
+        { "relay." kind ".user",      "NAME",                                                      \
+          "also as USER@ in the URL", .help_key = shown("user"),                                   \
+          .type = OPTION_TEXT,        .most = RELAY_TEXT_MAX - 1,                                  \
+          AT(relays[index].user) },                                                                \
+        { "relay." kind ".password_file",                                                          \
+          "FILE",                                                                                  \
+          "mode 0600; its first line",                                                             \
+          .help_key = shown("password_file"),                                                      \
+          .type = OPTION_PATH,                                                                     \
+          AT(relays[index].password_file) },                                                       \
+        { "relay." kind ".tls_ca",                                                                 \
+          "FILE",                                                                                  \
+          "PEM; who may sign the broker's certificate",                                            \
+          .help_key = shown("tls_ca"),                                                             \
+          .type = OPTION_PATH,                                                                     \
+          AT(relays[index].tls_ca) },                                                              \
+        { "relay." kind ".tls_certificate",                                                        \
+          "FILE",                                                                                  \
+          "PEM; ours, where the broker asks for one",                                              \
+          .help_key = shown("tls_certificate"),                                                    \
+          .type = OPTION_PATH,                                                                     \
+          AT(relays[index].tls_certificate) },                                                     \
     {                                                                                              \
-        "relay." name ".tls_key", "FILE", "PEM; of that certificate", .type = OPTION_PATH,         \
-                                                                      AT(relays[index].tls_key)    \
+        "relay." kind ".tls_key", "FILE", "PEM; of that certificate",                              \
+            .help_key = shown("tls_key"), .type = OPTION_PATH, AT(relays[index].tls_key)           \
     }
 
 static const struct option relays[] = {
     { "relay", "URL,…",
       "pass messages on to these brokers: nats://, kafka://, amqp://HOST[:PORT]; with TLS tls://, "
       "kafka+tls://, amqps://",
-      .type = OPTION_TEXT, .has_flag = true, .most = OPTIONS_TEXT_MAX - 1, AT(relay) },
+      .type = OPTION_RELAY_URLS, .has_flag = true, .most = OPTIONS_TEXT_MAX - 1, AT(relay) },
     { "relay.modules", "DIR", "where the brokers' adapters are; else beside the program",
       .type = OPTION_PATH, AT(relay_modules) },
-    RELAY("nats", RELAY_NATS),
+    RELAY("nats", RELAY_NATS, TOLD_OF_EACH),
+    RELAY("kafka", RELAY_KAFKA, TOLD_ALREADY),
+    RELAY("rabbitmq", RELAY_RABBITMQ, TOLD_ALREADY),
     { "relay.nats.token_file", "FILE", "mode 0600; its first line", .type = OPTION_PATH,
       AT(relays[RELAY_NATS].token_file) },
     { "relay.nats.credentials_file", "FILE", "of NATS, with a JWT and its key", .type = OPTION_PATH,
       AT(relays[RELAY_NATS].credentials_file) },
-    RELAY("kafka", RELAY_KAFKA),
-    RELAY("rabbitmq", RELAY_RABBITMQ),
 };
 
 /* The HTTP server's own table, row by row; a limit is bytes, ms or a count by its unit. */
@@ -264,7 +302,7 @@ static const struct option http[] = {
 const struct option_group option_groups[] = {
     GROUP("Serving", serving),
     GROUP("Messages", outside),
-    GROUP("Relays to brokers", relays),
+    GROUP("Relays to brokers; for K nats, kafka or rabbitmq", relays),
     GROUP("Log", logging),
     GROUP("Store and memory", keeping),
     GROUP("Orders", orders),

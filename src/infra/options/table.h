@@ -5,6 +5,11 @@
 
 enum option_type {
     OPTION_TEXT,        /* char[size], at most `most` code points */
+    OPTION_LISTEN,      /* char[size], an address and a port */
+    OPTION_RELAY_URLS,  /* char[size], a list of URLs of brokers; may hold what nobody may read */
+    OPTION_RELAY_URL,   /* the same, one of the kind `least`; may be empty */
+    OPTION_RELAY_NAME,  /* char[size]; may be empty where `least` is 0 */
+    OPTION_TOPICS,      /* char[size], a list of patterns of topics */
     OPTION_NAMES,       /* char[size], a list of host names */
     OPTION_ORIGINS,     /* char[size], a list of web origins */
     OPTION_SOURCE,      /* char[size], a URI reference */
@@ -33,9 +38,10 @@ struct option {
      * source. */
     const char *general;
     enum option_type type;
-    bool has_flag;    /* --key, beside --set key=value */
-    bool not_in_file; /* config itself */
-    bool is_limit;    /* `what` is the unit and tells the type, `help` what happens beyond */
+    bool has_flag;        /* --key, beside --set key=value */
+    bool not_in_file;     /* config itself */
+    const char *help_key; /* what the help calls it; NULL: key; "": another row tells of it */
+    bool is_limit;        /* `what` is the unit and tells the type, `help` what happens beyond */
     uint64_t least, most;
     size_t offset, size; /* in struct options */
     size_t offset_2;     /* a second place that gets the same value; 0: none */
@@ -70,6 +76,8 @@ const char *option_nearest_of(struct str text, const char *const *offers);
 /* Takes the text over into o. False: not allowed, and `why` says what is. */
 MUST_CHECK bool option_set(const struct option *opt, struct options *o, struct str text,
                            struct buf *why);
+/* Its value is not repeated in a complaint: it may hold a password. */
+bool option_is_secret(const struct option *opt);
 /* What option_set would read; "" where nothing is set. */
 void option_print(const struct option *opt, const struct options *o, struct buf *out);
 #endif

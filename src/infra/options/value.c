@@ -1,4 +1,7 @@
 /* Texts to values and back, one pair for each type of option. */
+#include "orderly/infra/loop/tcp.h"
+#include "orderly/infra/relay/relay_text.h"
+#include "orderly/infra/relay/relay_url.h"
 #include "table.h"
 
 struct unit {
@@ -231,6 +234,75 @@ static bool set_text(const struct option *opt, struct options *o, struct str tex
     return true;
 }
 
+static bool set_listen(const struct option *opt, struct options *o, struct str text,
+                       struct buf *why)
+{
+    struct tcp_address address;
+
+    if (!set_text(opt, o, text, why))
+        return false;
+    if (tcp_address_parse(text, &address) == ERR_OK)
+        return true;
+    buf_printf(why, "must be ADDRESS:PORT, such as 127.0.0.1:8080, [::1]:0, *:80");
+    return false;
+}
+
+bool option_is_secret(const struct option *opt)
+{
+    return opt->type == OPTION_RELAY_URLS || opt->type == OPTION_RELAY_URL;
+}
+
+static bool set_relay_urls(const struct option *opt, struct options *o, struct str text,
+                           struct buf *why)
+{
+    bool is_list = opt->type == OPTION_RELAY_URLS;
+    struct str one = str_trim(text);
+    struct option as_text = *opt;
+    struct relay_url parsed;
+    const char *fault = NULL;
+
+    as_text.least = 0;
+    if (!set_text(&as_text, o, text, why))
+        return false;
+    if (is_list)
+        fault = relay_url_list_check(one);
+    else if (one.n)
+        fault = relay_url_parse(one, &parsed);
+    if (!fault && !is_list && one.n && parsed.kind != opt->least)
+        fault = "is the URL of another kind of broker";
+    if (fault)
+        buf_printf(why, "%s", fault);
+    return !fault;
+}
+
+static bool set_relay_name(const struct option *opt, struct options *o, struct str text,
+                           struct buf *why)
+{
+    if (!set_text(opt, o, text, why))
+        return false;
+    if (text.n == 0 || relay_name_is_valid(text))
+        return true;
+    buf_printf(why, RELAY_NAME_DETAIL);
+    return false;
+}
+
+static bool set_topics(const struct option *opt, struct options *o, struct str text,
+                       struct buf *why)
+{
+    bool topics[EVENT_TYPE_COUNT];
+    struct str wrong;
+
+    if (!set_text(opt, o, text, why))
+        return false;
+    if (relay_topics_parse(text, topics, &wrong))
+        return true;
+    if (wrong.n)
+        buf_printf(why, "'" STR_FMT "' " RELAY_TOPICS_DETAIL, STR_ARG(wrong));
+    else
+        buf_printf(why, "must name a topic, such as order.placed, order.* or *");
+    return false;
+}
+
 static bool has_char(struct str s, char c)
 {
     return s.n && memchr(s.p, c, s.n);
@@ -310,6 +382,10 @@ static bool set_contexts(const struct option *opt, struct options *o, struct str
             c++;
         if (c > CONTEXT_SHIPMENTS) {
             buf_printf(why, "must be one or more of orders, payments, inventory, shipments");
+            return false;
+        }
+        if (contexts & (1u << c)) {
+            buf_printf(why, "names " STR_FMT " twice", STR_ARG(context_text((enum context)c)));
             return false;
         }
         contexts |= 1u << c;
@@ -432,6 +508,15 @@ bool option_set(const struct option *opt, struct options *o, struct str text, st
     case OPTION_TEXT:
     case OPTION_PATH:
         return set_text(opt, o, text, why);
+    case OPTION_LISTEN:
+        return set_listen(opt, o, text, why);
+    case OPTION_RELAY_URLS:
+    case OPTION_RELAY_URL:
+        return set_relay_urls(opt, o, text, why);
+    case OPTION_RELAY_NAME:
+        return set_relay_name(opt, o, text, why);
+    case OPTION_TOPICS:
+        return set_topics(opt, o, text, why);
     case OPTION_NAMES:
     case OPTION_ORIGINS:
         return set_list(opt, o, text, why);
@@ -499,6 +584,11 @@ void option_print(const struct option *opt, const struct options *o, struct buf 
 
     switch (opt->type) {
     case OPTION_TEXT:
+    case OPTION_LISTEN:
+    case OPTION_RELAY_URLS:
+    case OPTION_RELAY_URL:
+    case OPTION_RELAY_NAME:
+    case OPTION_TOPICS:
     case OPTION_NAMES:
     case OPTION_ORIGINS:
     case OPTION_SOURCE:

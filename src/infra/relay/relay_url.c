@@ -145,3 +145,14 @@ bool relay_url_next(struct str *list, struct str *url)
     list->n -= end < list->n ? end + 1 : end;
     return true;
 }
+
+const char *relay_url_list_check(struct str list)
+{
+    const char *why = NULL;
+    struct relay_url parsed;
+    struct str url;
+
+    while (!why && relay_url_next(&list, &url))
+        why = relay_url_parse(url, &parsed);
+    return why;
+}

@@ -1,11 +1,10 @@
 #include "orderly/infra/relay/relays.h"
-#include "orderly/app/queries.h"
 #include "orderly/base/mem.h"
 #include "orderly/infra/relay/broker_relay.h"
 #include "orderly/infra/relay/module.h"
+#include "orderly/infra/relay/relay_text.h"
 #include "orderly/infra/relay/relay_url.h"
 #include "orderly/infra/secret/secret_file.h"
-#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -110,47 +109,22 @@ static void set_urls(struct relays *r, struct buf *complaints)
 static void set_topics(struct one_relay *one, const char *name, const char *text,
                        struct buf *complaints)
 {
-    struct str rest = str_of(text);
-    bool any = false;
+    struct str wrong;
 
-    while (rest.n) {
-        const char *comma = memchr(rest.p, ',', rest.n);
-        size_t n = comma ? (size_t)(comma - rest.p) : rest.n;
-        struct str pattern = str_trim((struct str){ rest.p, n });
-        struct event_query q = { 0 };
-
-        rest.p += n + (comma != NULL);
-        rest.n -= n + (comma != NULL);
-        if (!pattern.n)
-            continue;
-        any = true;
-        if (!event_query_set_topics(&q, pattern)) {
-            complain(complaints,
-                     "relay.%s.topics: '" STR_FMT "' is no topic; they are such as order.placed, "
-                     "order.* or *",
-                     name, STR_ARG(pattern));
-            continue;
-        }
-        for (unsigned t = 0; t < EVENT_TYPE_COUNT; t++)
-            one->topics[t] |= q.types[t];
-    }
-    if (!any)
+    if (relay_topics_parse(str_of(text), one->topics, &wrong))
+        return;
+    if (wrong.n)
+        complain(complaints, "relay.%s.topics: '" STR_FMT "': %s", name, STR_ARG(wrong),
+                 RELAY_TOPICS_DETAIL);
+    else
         complain(complaints, "relay.%s.topics: names no topic", name);
 }
 
-/* What becomes a part of subjects, names of queues and files of the broker. */
 static void check_name(const char *name, const char *option, const char *text,
                        struct buf *complaints)
 {
-    for (const char *c = text; *c; c++) {
-        if (!isalnum((unsigned char)*c) && *c != '-' && *c != '_') {
-            complain(complaints, "relay.%s.%s: '%s': only letters, digits, '-' and '_'", name,
-                     option, text);
-            return;
-        }
-    }
-    if (!text[0])
-        complain(complaints, "relay.%s.%s: must not be empty", name, option);
+    if (!relay_name_is_valid(str_of(text)))
+        complain(complaints, "relay.%s.%s: '%s': %s", name, option, text, RELAY_NAME_DETAIL);
 }
 
 /* The file's first line. */
@@ -289,8 +263,24 @@ bool relays_any(const struct relays *r)
     for (struct one_relay *one = (r)->list; one < (r)->list + RELAY_KINDS; one++)                  \
         if (one->relay)
 
+/* Whoever sets an option of a relay expects one, and would wait for its messages. */
+static void warn_of_unused(const struct relays *r)
+{
+    for (unsigned k = 0; k < RELAY_KINDS; k++) {
+        const struct log_field fields[] = {
+            { "relay", str_of(kinds[k].name) },
+            { "options", str_of(r->config.options[k].said) },
+            { "why", STR("there is no such relay: neither --relay nor its url names a broker") },
+        };
+
+        if (!r->list[k].relay && r->config.options[k].said[0])
+            log_write(r->config.log, LOG_WARN, "relay_options_unused", fields, ARRAY_LEN(fields));
+    }
+}
+
 void relays_start(struct relays *r)
 {
+    warn_of_unused(r);
     FOR_EACH_RELAY(r, one)
     {
         broker_relay_start(one->relay);

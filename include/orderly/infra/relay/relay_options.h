@@ -49,6 +49,9 @@ struct relay_options {
     char user[RELAY_TEXT_MAX];
     char password_file[RELAY_PATH_MAX], token_file[RELAY_PATH_MAX];
     char credentials_file[RELAY_PATH_MAX];
+    /* Names of the options of this relay that somebody set, but for the url, with blanks between: where
+     * there is no such relay, they are warned of. */
+    char said[RELAY_TEXT_MAX];
     char tls_ca[RELAY_PATH_MAX], tls_certificate[RELAY_PATH_MAX], tls_key[RELAY_PATH_MAX];
 };
 

@@ -20,4 +20,6 @@ const char *relay_url_parse(struct str url, struct relay_url *out);
 /* Takes the next URL off a list. A comma before something without a scheme belongs to the URL: it
  * stands between its hosts. False: there is none left. */
 bool relay_url_next(struct str *list, struct str *url);
+/* NULL: each of the list is fine; an empty one is. */
+const char *relay_url_list_check(struct str list);
 #endif

@@ -139,7 +139,7 @@ static void options__contexts_are_a_list_of_names(void **state)
 {
     struct fixture *f = *state;
 
-    give_arg(f, "--contexts=shipments, Orders,orders");
+    give_arg(f, "--contexts=shipments, Orders");
     assert_read(f);
     assert_int_equal(f->o.app.contexts, CONTEXT_BIT(ORDERS) | CONTEXT_BIT(SHIPMENTS));
 }
@@ -310,7 +310,19 @@ static void options__values_at_the_edge_are_taken_and_beyond_it_refused(void **s
         { "contexts", "orders", "" },
         { "contexts", "payments,inventory", "payments,stock" },
         { "contexts", " shipments ", "shipments," },
-        { "contexts", "orders,orders", "orders payments" },
+        { "contexts", "orders,payments", "orders,payments,orders" },
+        { "contexts", "orders", "orders payments" },
+        { "listen", "*:80", "127.0.0.1" },
+        { "listen", "127.0.0.1:65535", "127.0.0.1:65536" },
+        { "relay", "nats://a:1,b:2,kafka://c", "nats://a:1,b:2,kafka://c:0" },
+        { "relay", "", "redis://a" },
+        { "relay.kafka.url", "kafka+tls://a:1,b:2", "nats://a" },
+        { "relay.nats.url", "", "nats://me:secret@a" },
+        { "relay.rabbitmq.channel", "Shop-1_b", "shop.1" },
+        { "relay.rabbitmq.channel", "s", "" },
+        { "relay.nats.group", "", "a b" },
+        { "relay.nats.topics", "order.*, payment.approved", "order.*,payment.eaten" },
+        { "relay.nats.topics", "*", ", ," },
     };
     struct fixture *f = *state;
 
@@ -382,6 +394,32 @@ static void options__names_the_variable_of_a_fault(void **state)
     assert_says(f, "ORDERLY_LOG_LEVEL: 'loud': must be one of: debug, info, warn, error");
 }
 
+/* What others on the host may read in the list of processes need not be in a log, too. */
+static void options__do_not_repeat_a_url_that_may_hold_a_password(void **state)
+{
+    struct fixture *f = *state;
+
+    give_arg(f, "--relay=amqp://shop:secret@rabbit");
+    give_set(f, "relay.nats.url=nats://shop:secret@nats\x01");
+    assert_int_equal(run(f), OPTIONS_USAGE);
+    assert_says(f, "--relay: a password does not belong into a URL");
+    assert_says(f, "--set relay.nats.url: must not hold control characters");
+    assert_null(strstr(f->complaints.p, "secret"));
+}
+
+static void options__name_the_relays_that_were_spoken_of(void **state)
+{
+    struct fixture *f = *state;
+
+    give_set(f, "relay.kafka.window=1");
+    give_set(f, "relay.kafka.topics=order.*");
+    give_env(f, "ORDERLY_RELAY_RABBITMQ_URL=amqp://rabbit");
+    assert_read(f);
+    assert_string_equal(f->o.relays[RELAY_NATS].said, "");
+    assert_string_equal(f->o.relays[RELAY_KAFKA].said, "relay.kafka.topics relay.kafka.window");
+    assert_string_equal(f->o.relays[RELAY_RABBITMQ].said, "");
+}
+
 static void options__warns_of_variables_that_are_no_option(void **state)
 {
     struct fixture *f = *state;
@@ -409,8 +447,21 @@ static void options__help_names_every_option(void **state)
     (void)state;
     options_print_help(&help);
     buf_add(&help, "", 1);
-    for (unsigned i = 0; i < option_count(); i++)
-        assert_non_null(strstr(help.p, option_at(i)->key));
+    for (unsigned i = 0; i < option_count(); i++) {
+        const struct option *opt = option_at(i);
+        const char *key = opt->help_key ? opt->help_key : opt->key, *first = strstr(help.p, key);
+        char own[64];
+
+        assert_non_null(first);
+        if (key[0]) /* some are the beginning of another */
+            continue;
+        (void)snprintf(own, sizeof(own), "relay.K.%s", strrchr(opt->key, '.') + 1);
+        first = strstr(help.p, own); /* told of for all brokers, once */
+        assert_non_null(first);
+        (void)snprintf(own, sizeof(own), "relay.K.%s = ", strrchr(opt->key, '.') + 1);
+        assert_null(strstr(strstr(help.p, own) + 1, own));
+        assert_null(strstr(help.p, opt->key));
+    }
     buf_deinit(&help);
 }
 
@@ -501,6 +552,8 @@ int main(void)
         TEST(options__says_all_faults_of_the_command_line_at_once),
         TEST(options__names_file_and_line_of_a_fault),
         TEST(options__names_the_variable_of_a_fault),
+        TEST(options__do_not_repeat_a_url_that_may_hold_a_password),
+        TEST(options__name_the_relays_that_were_spoken_of),
         TEST(options__warns_of_variables_that_are_no_option),
         TEST(options__a_file_that_is_not_there_is_a_fault),
         TEST(options__help_names_every_option),
