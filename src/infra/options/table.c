@@ -274,8 +274,8 @@ static const struct option relays[] = {
     RELAY("rabbitmq", RELAY_RABBITMQ, TOLD_ALREADY),
     { "relay.nats.token_file", "FILE", "mode 0600; its first line", .type = OPTION_PATH,
       AT(relays[RELAY_NATS].token_file) },
-    { "relay.nats.credentials_file", "FILE", "of NATS, with a JWT and its key", .type = OPTION_PATH,
-      AT(relays[RELAY_NATS].credentials_file) },
+    { "relay.nats.credentials_file", "FILE", "mode 0600; with a JWT and its seed",
+      .type = OPTION_PATH, AT(relays[RELAY_NATS].credentials_file) },
 };
 
 /* The HTTP server's own table, row by row; a limit is bytes, ms or a count by its unit. */

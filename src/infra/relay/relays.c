@@ -5,6 +5,7 @@
 #include "orderly/infra/relay/relay_text.h"
 #include "orderly/infra/relay/relay_url.h"
 #include "orderly/infra/secret/secret_file.h"
+#include "relay_files.h"
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -210,6 +211,7 @@ static void create_one(struct relays *r, enum relay_kind kind, struct buf *compl
         check_name(name, "group", o->group, complaints);
     read_secret(name, "password_file", o->password_file, one->password, complaints);
     read_secret(name, "token_file", o->token_file, one->token, complaints);
+    relay_files_check(name, o, complaints);
     if (complaints->n != complained)
         return;
     config = (struct broker_relay_config){
