@@ -242,7 +242,11 @@ struct app *app_create(const struct app_config *config, struct scheduler *schedu
 
 static void app_on_settings_kept(struct app *a)
 {
-    a->ready(a->ready_ctx, a->has_contexts ? ERR_OK : ERR_FULL);
+    bool is_kept = a->has_contexts;
+
+    for (unsigned i = 0; i < SUBSCRIPTION_COUNT; i++)
+        is_kept = is_kept && !a->begins_at_end[i];
+    a->ready(a->ready_ctx, is_kept ? ERR_OK : ERR_FULL);
 }
 
 void app_started(struct app *a, enum err status)

@@ -88,6 +88,7 @@ struct app {
     struct feed feed;
     struct subscription subscriptions[SUBSCRIPTION_COUNT];
     struct relay *relays[SUBSCRIPTION_COUNT]; /* borrowed; NULL: none */
+    bool begins_at_end[SUBSCRIPTION_COUNT];   /* relays whose cursor this start chose */
     struct dossiers dossiers;
     struct carts carts;
     struct catalogue catalogue;
@@ -288,8 +289,9 @@ void context_subscribe(struct app *app, enum subscription_id id, enum context co
 double context_chance(uint64_t seed, struct order_id id, unsigned what);
 
 /* Writes the settings of simulators that the store has none of: those that hold at a first start hold
- * at later ones; and of which contexts the store is, where it is not of all. done runs once, later or
- * now; that there is no room is an error only for the latter (has_contexts). */
+ * at later ones; of which contexts the store is, where it is not of all; and where a relay begins that
+ * begins now. done runs once, later or now; that there is no room is an error only for the two latter
+ * (has_contexts, begins_at_end). */
 void settings_keep(struct app *app, void (*done)(struct app *app));
 
 /* ---- start (startup.c) ------------------------------------------------------------------------- */

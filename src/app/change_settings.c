@@ -1,6 +1,7 @@
 #include "app_private.h"
 #include "orderly/app/settings_codec.h"
 #include "orderly/base/buf.h"
+#include "orderly/base/bytes.h"
 
 /* The named simulator's part of the settings. */
 static void settings_take(struct simulators *to, const struct simulators *from, enum simulator s)
@@ -55,7 +56,24 @@ static void settings_on_kept(struct append *ap)
     struct app *app = container_of(ap, struct app, settings_append);
 
     app->has_contexts |= ap->status == ERR_OK;
+    if (ap->status == ERR_OK)
+        memset(app->begins_at_end, 0, sizeof(app->begins_at_end));
     app->settings_kept(app);
+}
+
+/* Where a relay begins is chosen once. Nothing is in the log behind this append when it is made. */
+static void settings_put_cursors(struct app *app)
+{
+    char value[8];
+
+    bytes_put_u64(value, app->log.last_position);
+    for (unsigned i = 0; i < SUBSCRIPTION_COUNT; i++) {
+        const char key = (char)i;
+
+        if (app->begins_at_end[i])
+            append_put(&app->settings_append, DB_CURSORS, (struct str){ &key, 1 },
+                       (struct str){ value, sizeof(value) });
+    }
 }
 
 void settings_keep(struct app *app, void (*done)(struct app *app))
@@ -65,6 +83,8 @@ void settings_keep(struct app *app, void (*done)(struct app *app))
 
     for (unsigned i = 0; i < SIMULATOR_COUNT; i++)
         n += !app->has_setting[i];
+    for (unsigned i = 0; i < SUBSCRIPTION_COUNT; i++)
+        n += app->begins_at_end[i];
     if (n == 0 || append_begin(&app->settings_append, &app->log, APPEND_CONSEQUENCE) != ERR_OK) {
         done(app);
         return;
@@ -82,6 +102,7 @@ void settings_keep(struct app *app, void (*done)(struct app *app))
     if (!app->has_contexts)
         append_put(&app->settings_append, DB_META, STR(CONTEXTS_META),
                    (struct str){ &contexts, 1 });
+    settings_put_cursors(app);
     app->settings_kept = done;
     append_submit(&app->settings_append, settings_on_kept);
 }

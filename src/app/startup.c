@@ -42,6 +42,7 @@ struct startup {
     uint64_t last_position;
     struct event_id last_id;
     uint64_t cursors[SUBSCRIPTION_COUNT];
+    bool has_cursor[SUBSCRIPTION_COUNT];
     uint64_t sequences[SUBSCRIPTION_COUNT], letters[SUBSCRIPTION_COUNT];
     struct deferred_lane *lanes[SUBSCRIPTION_COUNT];
     size_t n_lanes[SUBSCRIPTION_COUNT], lanes_cap[SUBSCRIPTION_COUNT];
@@ -111,6 +112,7 @@ static enum err startup_cursor(struct startup *s, struct str key, struct str val
     if (id == SUBSCRIPTION_NONE || id >= SUBSCRIPTION_COUNT || value.n != 8)
         return ERR_DAMAGED;
     s->cursors[id] = bytes_get_u64(value.p);
+    s->has_cursor[id] = true;
     return s->cursors[id] <= s->last_position ? ERR_OK : ERR_DAMAGED;
 }
 
@@ -333,6 +335,19 @@ static void startup_skip_audit(struct startup *s)
         s->cursors[SUBSCRIPTION_AUDIT] = s->last_position;
 }
 
+/* A relay that is new, and not meant to pass on what was said before it. */
+static void startup_begin_relays(struct startup *s)
+{
+    struct app *app = s->app;
+
+    for (unsigned i = 0; i < SUBSCRIPTION_COUNT; i++) {
+        if (!app->relays[i] || !app->relays[i]->begins_now || s->has_cursor[i])
+            continue;
+        s->cursors[i] = s->last_position;
+        app->begins_at_end[i] = true; /* and that is written down */
+    }
+}
+
 /* Events from the slowest cursor, or from where the orders were last counted, to the end. */
 static enum err startup_events(struct startup *s, const struct store_view *v)
 {
@@ -460,6 +475,7 @@ static void startup_hand_over(struct startup *s)
     struct app *app = s->app;
 
     startup_recover_log(s);
+    startup_begin_relays(s);
     app->simulators = s->simulators;
     app->metrics.refunds_due = s->refunds_due;
     for (unsigned i = 0; i < SIMULATOR_COUNT; i++)

@@ -51,6 +51,8 @@ static void app_fixture_boot(struct app_fixture *f)
     log->publish = on_publish;
     log->publish_ctx = f;
     f->is_done = false;
+    if (f->before_start)
+        f->before_start(f);
     app_start(f->app, on_ready, f);
     app_fixture_settle(f);
     REQUIRE(f->is_done);
@@ -63,8 +65,8 @@ void app_fixture_init_bounded(struct app_fixture *f, const struct app_config *co
     f->owns_engine = true;
 }
 
-void app_fixture_init_on(struct app_fixture *f, const struct app_config *config,
-                         struct engine *engine)
+static void app_fixture_prepare(struct app_fixture *f, const struct app_config *config,
+                                struct engine *engine)
 {
     memset(f, 0, sizeof(*f));
     f->config = *config;
@@ -74,9 +76,29 @@ void app_fixture_init_on(struct app_fixture *f, const struct app_config *config,
     f->engine = engine;
     arena_init(&f->arena, NULL, 0);
     arena_init(&f->letters, NULL, 0);
+}
+
+static void app_fixture_begin(struct app_fixture *f)
+{
     app_fixture_boot(f);
     REQUIRE(a_product(f, "WIDGET-001", "19.99", 100) == REPLY_CREATED);
     trace_clear(f);
+}
+
+void app_fixture_init_on(struct app_fixture *f, const struct app_config *config,
+                         struct engine *engine)
+{
+    app_fixture_prepare(f, config, engine);
+    app_fixture_begin(f);
+}
+
+void app_fixture_init_with(struct app_fixture *f, const struct app_config *config,
+                           void (*before_start)(struct app_fixture *f))
+{
+    app_fixture_prepare(f, config, memory_engine_create(1000000));
+    f->owns_engine = true;
+    f->before_start = before_start;
+    app_fixture_begin(f);
 }
 
 /* What the dead process held is leaked on purpose: nothing of it may run any more. */

@@ -20,7 +20,8 @@ struct app_fixture {
     struct store_virtual store;
     struct app *app;
     int64_t started_us;
-    bool is_store_held; /* commits wait until the test lets them */
+    void (*before_start)(struct app_fixture *f); /* of each app that is created; may be NULL */
+    bool is_store_held;                          /* commits wait until the test lets them */
     bool is_draining, is_drained;
     /* What happened. */
     struct buf trace;
@@ -49,6 +50,9 @@ struct app_fixture {
 void app_fixture_init(struct app_fixture *f, const struct app_config *config);
 void app_fixture_init_bounded(struct app_fixture *f, const struct app_config *config,
                               uint64_t events_max);
+/* before_start: before the first start of an empty store, too. */
+void app_fixture_init_with(struct app_fixture *f, const struct app_config *config,
+                           void (*before_start)(struct app_fixture *f));
 /* On an engine of the caller's, which must be empty and outlives the fixture. */
 void app_fixture_init_on(struct app_fixture *f, const struct app_config *config,
                          struct engine *engine);

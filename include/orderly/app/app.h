@@ -48,7 +48,8 @@ struct app *app_create(const struct app_config *config, struct scheduler *schedu
                        struct store *store, struct random *random, struct log *log);
 /* Loads what has to be in memory (catalogue, settings, cursors, keys) from the store; ready runs
  * once, later. ERR_OK; else the server must end: ERR_DAMAGED, ERR_IO; ERR_INVALID: the store is that
- * of other contexts; ERR_FULL: there is no room to write down which contexts it is of. */
+ * of other contexts; ERR_FULL: there is no room to write down which contexts it is of, or where a
+ * relay begins. */
 void app_start(struct app *a, void (*ready)(void *ctx, enum err status), void *ctx);
 /* Adds the demo's products that are missing (where Orders or Inventory is here: one needs their prices,
  * the other their stock) and, where nothing was set, its discounts; ready runs when they are durable. */

@@ -31,6 +31,9 @@ struct relay {
     enum subscription_id id;
     bool topics[EVENT_TYPE_COUNT]; /* that are passed on */
     unsigned window;               /* messages in its hands at a time */
+    /* Where it has no cursor yet: begin behind what is in the log, and not at the log's beginning. The
+     * place is durable before the app is ready, and holds from then on. */
+    bool begins_now;
     void (*handle)(struct relay *r, struct delivery *d);
     /* What has to come from outside may be something else now (app_listens). */
     void (*contexts_changed)(struct relay *r);
@@ -45,7 +48,8 @@ struct relay {
 };
 
 struct app;
-/* Before app_start; r outlives the app. At most one of each id. */
+/* Before app_start; r outlives the app. At most one of each id. A relay that is taken away keeps its
+ * cursor, and goes on there when it comes back. */
 void app_add_relay(struct app *a, struct relay *r);
 /* NULL: there is none. */
 struct relay *app_relay(const struct app *a, enum subscription_id id);

@@ -189,6 +189,13 @@ static const struct option bus[] = {
           .type = OPTION_TOPICS,                                                                   \
           .most = RELAY_TEXT_MAX - 1,                                                              \
           AT(relays[index].topics) },                                                              \
+        { "relay." kind ".from",                                                                   \
+          "PLACE",                                                                                 \
+          "where a relay begins that is new to this log",                                          \
+          .help_key = shown("from"),                                                               \
+          .type = OPTION_CHOICE,                                                                   \
+          .choices = "beginning|now",                                                              \
+          AT(relays[index].from) },                                                                \
         { "relay." kind ".listen",                                                                 \
           "",                                                                                      \
           "take messages of outside contexts from it",                                             \

@@ -263,6 +263,7 @@ struct broker_relay *broker_relay_create(const struct broker_relay_config *confi
     relay_render_init(&r->render, config);
     r->port.id = config->id;
     r->port.window = config->broker.window;
+    r->port.begins_now = config->from == RELAY_FROM_NOW;
     r->port.handle = on_delivery;
     r->port.contexts_changed = on_contexts_changed;
     memcpy(r->port.topics, config->topics, sizeof(r->port.topics));

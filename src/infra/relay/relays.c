@@ -218,6 +218,7 @@ static void create_one(struct relays *r, enum relay_kind kind, struct buf *compl
         .id = kinds[kind].id,
         .broker = broker_config_of(r, kind),
         .topics = one->topics,
+        .from = o->from,
         .encoding = o->encoding,
         .mode = o->mode,
         .cloud = r->config.cloud,

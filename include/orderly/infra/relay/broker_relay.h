@@ -45,6 +45,7 @@ struct broker_relay_config {
     const struct broker_module *module;
     struct broker_config broker;
     const bool *topics; /* EVENT_TYPE_COUNT of them: that are passed on */
+    enum relay_from from;
     enum relay_encoding encoding;
     enum relay_mode mode;
     struct cloud_config cloud;

@@ -30,6 +30,9 @@ enum relay_encoding {
 /* Of CloudEvents: attributes beside the payload, or all in one JSON object. */
 enum relay_mode { RELAY_MODE_BINARY, RELAY_MODE_STRUCTURED };
 
+/* Where a relay begins that has no place in the log yet. */
+enum relay_from { RELAY_FROM_BEGINNING, RELAY_FROM_NOW };
+
 #define RELAY_WINDOW_DEFAULT 4096
 #define RELAY_WINDOW_MAX 65536
 #define RELAY_UNACKED_DEFAULT 256
@@ -40,6 +43,7 @@ struct relay_options {
     char channel[RELAY_NAME_MAX + 1];
     char group[RELAY_NAME_MAX + 1]; /* "": orderly, or orderly-CONTEXTS */
     char topics[RELAY_TEXT_MAX];
+    enum relay_from from;
     bool listens;
     enum relay_encoding encoding;
     enum relay_mode mode;

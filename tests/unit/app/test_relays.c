@@ -1,0 +1,203 @@
+/* Where a relay begins in the log, on virtual time: a relay of the test's own, whose broker takes what
+ * it is told to. The processes end by crashes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "../../../src/app/app_private.h"
+#include "support/app_fixture.h"
+
+/* What a dead process held is leaked on purpose. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "detect_leaks=0";
+}
+
+#define SEEN_MAX 64
+#define CARTS 3
+
+struct broker {
+    struct relay relay;
+    bool begins_now, takes; /* what it is handed */
+    /* In the order in which it was handed over, by the present process. */
+    uint64_t seen[SEEN_MAX];
+    unsigned n_seen;
+};
+
+static struct broker broker;
+static struct app_fixture fixture;
+
+static void on_handed(struct relay *r, struct delivery *d)
+{
+    (void)r;
+    assert_true(broker.n_seen < SEEN_MAX);
+    broker.seen[broker.n_seen++] = d->message->event.position;
+    if (broker.takes)
+        delivery_done(d);
+}
+
+static void on_contexts_changed(struct relay *r)
+{
+    (void)r;
+}
+
+static void add_relay(struct app_fixture *f)
+{
+    broker.relay = (struct relay){ .id = SUBSCRIPTION_KAFKA,
+                                   .window = 16,
+                                   .begins_now = broker.begins_now,
+                                   .handle = on_handed,
+                                   .contexts_changed = on_contexts_changed };
+    for (unsigned t = 0; t < EVENT_TYPE_COUNT; t++)
+        broker.relay.topics[t] = t == EVENT_CART_CREATED;
+    broker.n_seen = 0;
+    app_add_relay(f->app, &broker.relay);
+}
+
+static int setup(void **state)
+{
+    struct app_config config = app_fixture_config();
+
+    memset(&broker, 0, sizeof(broker));
+    broker.takes = true;
+    app_fixture_init(&fixture, &config); /* no relay yet */
+    *state = &fixture;
+    return 0;
+}
+
+static int setup_with_relay_from_now(void **state)
+{
+    struct app_config config = app_fixture_config();
+
+    memset(&broker, 0, sizeof(broker));
+    broker.takes = broker.begins_now = true;
+    app_fixture_init_with(&fixture, &config, add_relay);
+    *state = &fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    broker.takes = true;
+    app_fixture_crash(*state); /* what it was handed and did not take is in nobody's hands */
+    app_fixture_deinit(*state);
+    return 0;
+}
+
+static uint64_t some_carts(struct app_fixture *f)
+{
+    uint64_t before = app_event_log(f->app)->durable_position;
+
+    for (unsigned i = 0; i < CARTS; i++)
+        assert_int_equal(a_cart(f), REPLY_CREATED);
+    return before;
+}
+
+/* The next process, with a relay. */
+static void start_with_relay(struct app_fixture *f)
+{
+    f->before_start = add_relay;
+    app_fixture_crash(f);
+    app_fixture_settle(f);
+}
+
+static void assert_seen(uint64_t after, unsigned n)
+{
+    assert_int_equal(broker.n_seen, n);
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(broker.seen[i], after + 1 + i);
+}
+
+static void relay__that_is_new_begins_at_the_beginning_of_the_log(void **state)
+{
+    struct app_fixture *f = *state;
+    uint64_t before = some_carts(f);
+
+    start_with_relay(f);
+    assert_seen(before, CARTS);
+}
+
+static void relay__may_begin_now(void **state)
+{
+    struct app_fixture *f = *state;
+    uint64_t before;
+
+    (void)some_carts(f);
+    broker.begins_now = true;
+    start_with_relay(f);
+    assert_int_equal(broker.n_seen, 0);
+    assert_int_equal(subscription_lag(broker.relay.subscription), 0);
+    before = some_carts(f);
+    app_fixture_settle(f);
+    assert_seen(before, CARTS);
+}
+
+/* The broker has taken nothing when the process dies: what was said since the first start is told by the
+ * next, and nothing older. */
+static void relay__that_began_now_keeps_its_place_though_nothing_was_taken(void **state)
+{
+    struct app_fixture *f = *state;
+    uint64_t before;
+
+    (void)some_carts(f);
+    broker.begins_now = true;
+    broker.takes = false;
+    start_with_relay(f);
+    before = some_carts(f);
+    app_fixture_pass_ms(f, 1000);
+    assert_int_equal(broker.n_seen, CARTS);
+    start_with_relay(f);
+    assert_seen(before, CARTS);
+    broker.takes = true;
+    start_with_relay(f);
+    assert_seen(before, CARTS);
+    app_fixture_pass_ms(f, 1000);
+    start_with_relay(f);
+    assert_int_equal(broker.n_seen, 0);
+}
+
+static void relay__that_began_now_with_an_empty_log_has_all_of_it(void **state)
+{
+    struct app_fixture *f = *state;
+    uint64_t before;
+
+    broker.takes = false;
+    before = some_carts(f); /* behind the fixture's product */
+    start_with_relay(f);
+    assert_seen(before, CARTS);
+}
+
+static void relay__with_a_place_goes_on_there_whatever_is_said_of_beginnings(void **state)
+{
+    struct app_fixture *f = *state;
+    uint64_t before;
+
+    (void)some_carts(f);
+    start_with_relay(f);
+    app_fixture_pass_ms(f, 1000); /* the cursor is written */
+    f->before_start = NULL;
+    app_fixture_crash(f); /* without a relay for a while */
+    before = some_carts(f);
+    broker.begins_now = true;
+    start_with_relay(f);
+    assert_seen(before, CARTS);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(relay__that_is_new_begins_at_the_beginning_of_the_log),
+        T(relay__may_begin_now),
+        T(relay__that_began_now_keeps_its_place_though_nothing_was_taken),
+        cmocka_unit_test_setup_teardown(relay__that_began_now_with_an_empty_log_has_all_of_it,
+                                        setup_with_relay_from_now, teardown),
+        T(relay__with_a_place_goes_on_there_whatever_is_said_of_beginnings),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
