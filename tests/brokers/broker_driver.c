@@ -18,6 +18,7 @@
  *     serve MS
  *     ack HANDLE
  *     wake, calm          makes the wake_fd readable, or not
+ *     hold_names, give_names   names of hosts are not looked up from here on, or are; how many waited
  *     stop_receiving, disconnect, destroy, quit
  *     flood FIRST COUNT TOPIC BYTES MS   publishes tags FIRST..FIRST+COUNT-1, key k<tag % 16>, with
  *                         at most `window` in the air, the refused-for-now again, serves until each
@@ -80,18 +81,46 @@ static struct driver *driver_of(struct broker_host *h)
     return (struct driver *)(void *)((char *)h - offsetof(struct driver, host));
 }
 
-/* ---- a name server that says nothing */
+/* ---- names of hosts */
 
 static int (*resolve)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
 
-/* Comes before the C library's for whatever the driver loads. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool are_held;
+    unsigned n_waiting;
+} names = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+
+/* Comes before the C library's for whatever the driver loads, and on whatever thread that asks. */
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
                 struct addrinfo **out)
 {
-    if (name && strcmp(name, "hangs.test") == 0)
-        for (;;)
-            pause();
+    bool hangs = name && strcmp(name, "hangs.test") == 0;
+
+    if (hints && hints->ai_flags & AI_NUMERICHOST)
+        return resolve(name, service, hints, out);
+    pthread_mutex_lock(&names.lock);
+    names.n_waiting++;
+    while (names.are_held || hangs)
+        pthread_cond_wait(&names.changed, &names.lock);
+    names.n_waiting--;
+    pthread_mutex_unlock(&names.lock);
+    if (name && strstr(name, ".invalid")) /* nobody has it, and nobody is asked */
+        return EAI_NONAME;
     return resolve(name, service, hints, out);
+}
+
+static void hold_names(const char *command, bool are_held)
+{
+    unsigned n;
+
+    pthread_mutex_lock(&names.lock);
+    names.are_held = are_held;
+    n = names.n_waiting;
+    pthread_cond_broadcast(&names.changed);
+    pthread_mutex_unlock(&names.lock);
+    printf("{\"result\":\"%s\",\"code\":\"ok\",\"waiting\":%u}\n", command, n);
 }
 
 /* ---- numbers */
@@ -703,6 +732,10 @@ static bool run_any(struct driver *d, const struct str *w, unsigned n)
     } else if (n == 1 && str_eq(w[0], STR("calm"))) {
         wake(d, false);
         tell_result("calm", "ok", NULL);
+    } else if (n == 1 && str_eq(w[0], STR("hold_names"))) {
+        hold_names("hold_names", true);
+    } else if (n == 1 && str_eq(w[0], STR("give_names"))) {
+        hold_names("give_names", false);
     } else if (n == 2 && str_eq(w[0], STR("quietly"))) {
         d->quietly = number(w[1]) != 0;
         tell_result("quietly", "ok", NULL);

@@ -403,6 +403,46 @@ def test_a_connect_to_who_says_nothing_ends_in_its_time(shop, fake):
     assert shop(fake()).connect(300)["code"] == "lost"
 
 
+def test_a_name_server_that_does_not_answer_is_waited_for_once_and_no_longer_than_a_connect_may_take(
+        shop, fake):
+    broker = fake()
+    d = shop(broker, url=f"amqp://localhost:{broker.port}")
+    d.do("hold_names")
+    for _ in range(3):
+        answer = d.connect(300)
+        assert answer["code"] == "lost" and "'localhost'" in answer["why"]
+    deadline = time.monotonic() + 60
+    while d.do("hold_names")["waiting"] == 0:  # the thread may not have run yet
+        assert time.monotonic() < deadline
+    assert d.do("give_names")["waiting"] == 1
+    connect(d, broker)
+
+
+def test_a_name_without_an_answer_keeps_no_other_host_from_being_asked(shop, fake):
+    broker = fake()
+    d = shop(broker, url=f"amqp://localhost:{broker.port},127.0.0.1:{broker.port}")
+    d.do("hold_names")
+    d.say("connect", 2000)
+    broker.accept().close()
+    assert d.result()["code"] == "lost"
+
+
+def test_an_adapter_ends_while_a_name_is_looked_up(shop, fake):
+    broker = fake()
+    d = shop(broker, url=f"amqp://localhost:{broker.port}")
+    d.do("hold_names")
+    assert d.connect(100)["code"] == "lost"
+    d.do("destroy")
+    deadline = time.monotonic() + 60
+    while d.do("give_names")["waiting"]:
+        assert time.monotonic() < deadline
+
+
+def test_a_name_that_nobody_has_is_told(shop, fake):
+    answer = shop(fake(), url="amqp://nobody.invalid").connect()
+    assert answer["code"] == "lost" and "'nobody.invalid' has no address: " in answer["why"]
+
+
 def test_serve_returns_when_it_is_woken_and_when_its_time_is_over(shop, fake):
     broker = fake()
     d = shop(broker, listens=["order.*"])

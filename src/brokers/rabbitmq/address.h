@@ -10,6 +10,7 @@
 struct address_host {
     char name[ADDRESS_HOST_MAX];
     char port[6];
+    struct lookup *late; /* lookup.h */
 };
 
 struct address {

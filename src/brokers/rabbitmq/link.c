@@ -419,7 +419,7 @@ enum link_reply link_open_channel(struct link *l, int64_t deadline_ms)
     return link_call(l, AMQP_CHANNEL_OPEN_METHOD, &m, AMQP_CHANNEL_OPEN_OK_METHOD, deadline_ms);
 }
 
-bool link_open(struct link *l, const struct address_host *host, SSL_CTX *tls, const char *vhost,
+bool link_open(struct link *l, struct address_host *host, SSL_CTX *tls, const char *vhost,
                const struct broker_config *config, const char *name, int64_t deadline_ms)
 {
     REQUIRE(l->stream.fd < 0);

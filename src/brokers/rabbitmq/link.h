@@ -44,7 +44,7 @@ void link_deinit(struct link *l);
 
 /* Connects, logs in, and opens the channel. name: what the broker shows of it. False: why, and the
  * link is as before. */
-bool link_open(struct link *l, const struct address_host *host, SSL_CTX *tls, const char *vhost,
+bool link_open(struct link *l, struct address_host *host, SSL_CTX *tls, const char *vhost,
                const struct broker_config *config, const char *name, int64_t deadline_ms);
 /* A channel in place of the one that was closed. */
 enum link_reply link_open_channel(struct link *l, int64_t deadline_ms);

@@ -4,6 +4,7 @@
  * bound to that exchange; what is not acked comes again. Each way has a connection of its own
  * (link.h says why); where one is lost, both are begun anew. */
 #include "attributes.h"
+#include "lookup.h"
 #include "orderly/base/check.h"
 #include "orderly/base/mem.h"
 #include "reason.h"
@@ -35,7 +36,7 @@ static struct rabbitmq *rabbitmq_of(struct broker *b)
 
 /* ---- a connection's beginning and end */
 
-static bool connect_to(struct rabbitmq *r, const struct address_host *host, SSL_CTX *tls,
+static bool connect_to(struct rabbitmq *r, struct address_host *host, SSL_CTX *tls,
                        int64_t deadline_ms)
 {
     struct link *out = &r->sender.link, *in = &r->receiver.link;
@@ -96,6 +97,8 @@ static void rabbitmq_destroy(struct broker *b)
     sender_deinit(&r->sender);
     if (r->receives)
         receiver_deinit(&r->receiver);
+    for (unsigned i = 0; i < r->address.n_hosts; i++)
+        lookup_leave(&r->address.hosts[i]);
     mem_free(r);
 }
 

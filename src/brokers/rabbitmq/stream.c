@@ -1,4 +1,5 @@
 #include "stream.h"
+#include "lookup.h"
 #include "orderly/base/check.h"
 #include "reason.h"
 #include <arpa/inet.h>
@@ -117,20 +118,22 @@ static int connect_one(const struct addrinfo *to, int64_t deadline_ms)
     return -1;
 }
 
-static bool connect_any(struct stream *s, const struct address_host *host, int64_t deadline_ms)
+static bool connect_any(struct stream *s, struct address_host *host, int64_t deadline_ms)
 {
-    const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
-    struct addrinfo *all;
-    int rc = getaddrinfo(host->name, host->port, &hints, &all);
+    struct addrinfo *all = lookup_addresses(host, deadline_ms, s->why);
     char text[128];
+    int n = 0, rc;
 
-    if (rc != 0) {
-        reason_write(s->why, "'%s' has no address: %s", host->name, gai_strerror(rc));
+    if (!all)
         return false;
+    for (const struct addrinfo *a = all; a; a = a->ai_next)
+        n++;
+    for (const struct addrinfo *a = all; a && s->fd < 0; a = a->ai_next, n--) {
+        int64_t now_ms = stream_now_ms();
+
+        errno = 0;
+        s->fd = connect_one(a, now_ms + (deadline_ms - now_ms) / n);
     }
-    errno = 0;
-    for (const struct addrinfo *a = all; a && s->fd < 0; a = a->ai_next)
-        s->fd = connect_one(a, deadline_ms);
     rc = errno;
     freeaddrinfo(all);
     if (s->fd < 0)
@@ -179,8 +182,7 @@ static bool shake_hands(struct stream *s, const struct address_host *host, SSL_C
     }
 }
 
-bool stream_open(struct stream *s, const struct address_host *host, SSL_CTX *context,
-                 int64_t deadline_ms)
+bool stream_open(struct stream *s, struct address_host *host, SSL_CTX *context, int64_t deadline_ms)
 {
     *s = (struct stream){ .fd = -1, .why = s->why };
     if (!connect_any(s, host, deadline_ms))

@@ -24,8 +24,8 @@ int64_t stream_now_ms(void);
 SSL_CTX *stream_tls_context(const struct broker_config *config, char *why);
 
 /* Connects, and shakes hands where there is a context: the certificate must be of a known CA and for
- * the host's name. Until the deadline, but for the resolver, which keeps its own time. */
-bool stream_open(struct stream *s, const struct address_host *host, SSL_CTX *context,
+ * the host's name. Until the deadline. Of a host with several addresses each has its share of the time. */
+bool stream_open(struct stream *s, struct address_host *host, SSL_CTX *context,
                  int64_t deadline_ms);
 /* Count of bytes; 0: none now; -1: the stream has ended. */
 ssize_t stream_read(struct stream *s, void *p, size_t n);
