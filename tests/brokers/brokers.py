@@ -36,7 +36,8 @@ def accepts(port):
 
 def make_certificates(folder):
     """A CA, a server's certificate for 127.0.0.1 and localhost, a client's, and a CA that signed
-    nothing: ca, server, client, other, each .pem and .key."""
+    nothing: ca, server, client, other, each .pem and .key; locked.key is the client's, which asks
+    for a passphrase."""
     if not shutil.which("openssl"):
         pytest.skip("openssl is not installed")
 
@@ -54,6 +55,8 @@ def make_certificates(folder):
                 "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
         openssl("x509", "-req", "-days", "30", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey",
                 "ca.key", "-CAcreateserial", "-extfile", str(names), "-out", f"{name}.pem")
+    openssl("pkey", "-in", "client.key", "-aes256", "-passout", "pass:open sesame", "-out",
+            "locked.key")
     return folder
 
 

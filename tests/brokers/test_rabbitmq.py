@@ -265,6 +265,7 @@ def test_by_tls_large_and_many_messages_go_both_ways(shop, rabbit, certificates)
     ({"tls_certificate": None, "tls_key": None}, ""),
     ({"tls_ca": "missing.pem"}, "missing.pem"),
     ({"tls_key": "server.key"}, "server.key"),
+    ({"tls_key": "locked.key"}, "locked.key"),
 ])
 def test_tls_that_does_not_hold_lets_nothing_through(shop, rabbit, certificates, change, reason):
     change = {k: v and certificates / v for k, v in change.items()}
