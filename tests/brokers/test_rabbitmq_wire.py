@@ -479,6 +479,7 @@ def test_at_the_end_acks_go_out_before_the_socket_is_closed(shop, fake):
     ({"url": "amqp://h/" + "v" * 256}, "vhost"), ({"url": "amqp://" + ",".join("abcdefghi")}, "8 hosts"),
     ({"channel": ""}, "channel"), ({"channel": "c" * 256}, "channel"), ({"group": "g" * 256}, "group"),
     ({"user": "u" * 256}, "user"), ({"password": "p" * 4097}, "password"), ({"token": "t"}, "token"),
+    ({"password": "p"}, "no user"),
     ({"credentials": "/c"}, "credentials"), ({"tls_ca": "/ca"}, "amqps://"),
     ({"url": "amqps://h", "tls_key": "/k"}, "certificate"),
     ({"group": "", "listens": ["order.*"]}, "group"), ({"listens": ["o" * 256]}, "pattern"),

@@ -226,6 +226,10 @@ static bool is_possible(const struct broker_config *c, const struct address *a, 
                      c->token.n ? "token" : "file of credentials");
         return false;
     }
+    if (c->password.n && c->user.n == 0) {
+        reason_write(why, "a password is configured, and no user whose it is");
+        return false;
+    }
     if (!a->is_tls && (c->tls_ca.n || c->tls_certificate.n || c->tls_key.n)) {
         reason_write(why,
                      "TLS is configured, but the URL begins with amqp://; amqps:// asks for it");
