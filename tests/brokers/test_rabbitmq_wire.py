@@ -1,4 +1,5 @@
 """The adapter for RabbitMQ against a broker that the test plays itself, word by word."""
+import os
 import struct
 import time
 
@@ -6,6 +7,10 @@ import pytest
 
 from amqp import (ACK, BLOCKED, BODY, CANCEL, CHANNEL_CLOSE, CLOSE, CLOSE_OK, DELIVER, HEADER,
                   HEARTBEAT, METHOD, NACK, RETURN, TUNE, UNBLOCKED, FakeBroker, properties, short)
+
+
+long_only = pytest.mark.skipif(os.environ.get("ORDERLY_BROKERS") != "full",
+                               reason="takes a minute or two; ORDERLY_BROKERS=full runs it")
 
 
 @pytest.fixture
@@ -301,6 +306,30 @@ def test_a_topic_that_the_broker_forbids_costs_one_connection_and_is_then_refuse
     answer = d.publish(1)
     assert answer["code"] == "refused" and "order.placed" in answer["why"]
     published(d, out, 2, topic="order.paid")
+
+
+@long_only
+def test_a_limit_of_the_brokers_is_tried_again_after_a_minute(shop, fake):
+    broker = fake()
+    d = shop(broker)
+    out = connect(d, broker)
+    published(d, out, 1, body=b"12345")
+    out.say(CHANNEL_CLOSE, struct.pack(">H", 406) + short(
+        "PRECONDITION_FAILED - message size 5 is larger than configured max size 4") +
+        struct.pack(">HH", 60, 40))
+    assert "406 PRECONDITION_FAILED" in d.serve_until_lost()
+    disconnect(d, broker)
+    out = connect(d, broker)
+    answer = d.publish(1, body=b"12345")
+    assert answer["code"] == "refused" and "max_message_size = 4" in answer["why"]
+    published(d, out, 2, body=b"1234")
+
+    def is_taken():
+        out.send(HEARTBEAT, b"", 0)
+        return d.publish(1, body=b"12345")["code"] == "ok"
+    assert d.serve_until(is_taken)["code"] == "ok"
+    d.do("serve", 0)
+    assert out.hear_publish()[3] == b"12345"
 
 
 def test_the_brokers_last_words_are_the_reason(shop, fake):

@@ -82,7 +82,7 @@ static void forbid(struct sender *s, struct str topic)
             oldest = &s->forbidden[i];
     memcpy(oldest->topic, topic.p, topic.n);
     oldest->topic[topic.n] = '\0';
-    oldest->until_ms = stream_now_ms() + SENDER_FORBIDDEN_MS;
+    oldest->until_ms = stream_now_ms() + SENDER_LEARNT_MS;
 }
 
 static struct str after(struct str s, const char *what)
@@ -117,12 +117,16 @@ static void learn(struct sender *s, const char *why)
     if (topic.n)
         forbid(s, topic);
     max = after(after(text, " 406 PRECONDITION_FAILED - message size "), "max size ");
-    if (str_to_u64(until(max, " ,."), &bytes))
+    if (str_to_u64(until(max, " ,."), &bytes)) {
         s->body_max = bytes;
+        s->body_max_until_ms = stream_now_ms() + SENDER_LEARNT_MS;
+    }
 }
 
 static bool will_be_refused(struct sender *s, const struct broker_message *m)
 {
+    if (s->body_max && stream_now_ms() >= s->body_max_until_ms)
+        s->body_max = 0;
     if (s->body_max && m->body.n > s->body_max)
         reason_write(s->why, "%zu bytes are more than the broker takes (max_message_size = %llu)",
                      m->body.n, (unsigned long long)s->body_max);

@@ -8,7 +8,7 @@
 #include "orderly/base/arena.h"
 
 #define SENDER_FORBIDDEN_MAX 16
-#define SENDER_FORBIDDEN_MS 60000
+#define SENDER_LEARNT_MS 60000
 
 struct sender_slot;
 
@@ -27,11 +27,13 @@ struct sender {
     bool in_return;    /* a message that comes back has begun; its header is next */
     bool is_blocked;   /* as the host was told */
     /* Learnt from the broker when it closed the channel over a message. It does not say such things
-     * of a message but by ending all of them, so the same message must not be sent again. */
-    uint64_t body_max;
+     * of a message but by ending all of them, so the same message must not be sent again; but
+     * for a while only, since limits are raised and rights are granted. */
+    uint64_t body_max; /* 0: none is known */
+    int64_t body_max_until_ms;
     struct sender_forbidden {
         char topic[SHORT_STRING_MAX + 1];
-        int64_t until_ms; /* rights may be granted meanwhile */
+        int64_t until_ms;
     } forbidden[SENDER_FORBIDDEN_MAX];
 };
 
