@@ -35,10 +35,12 @@ def field(value):
     """(kind, value) for the kinds that Python has no type for."""
     if isinstance(value, tuple):
         kind, value = value
-        formats = {"b": ">b", "B": ">B", "s": ">h", "I": ">i", "i": ">I", "l": ">q", "T": ">Q",
-                   "d": ">d"}
+        formats = {"b": ">b", "B": ">B", "s": ">h", "u": ">H", "I": ">i", "i": ">I", "l": ">q",
+                   "T": ">Q", "f": ">f", "d": ">d"}
         if kind == "V":
             return b"V"
+        if kind == "D":
+            return b"D" + value
         if kind in "Ax":
             return kind.encode() + long(value)
         return kind.encode() + struct.pack(formats[kind], value)
@@ -205,13 +207,13 @@ class Peer:
 class Client(Peer):
     """Of a real broker."""
 
-    def __init__(self, port):
+    def __init__(self, port, frame_max=131072):
         super().__init__(socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS))
         self.socket.sendall(b"AMQP\0\0\x09\x01")
         self.hear(START)
         self.say(START_OK, table({}) + short("PLAIN") + long("\0guest\0guest") + short("en_US"), 0)
         self.hear(TUNE)
-        self.say(TUNE_OK, struct.pack(">HIH", 1, 131072, 0), 0)
+        self.say(TUNE_OK, struct.pack(">HIH", 1, frame_max, 0), 0)
         self.say(OPEN, short("/") + b"\0\0", 0)
         self.hear(OPEN_OK)
         self.call(CHANNEL_OPEN, b"\0")

@@ -4,10 +4,11 @@ import signal
 
 import pytest
 
-from amqp import Client
+from amqp import Client, long, short
 from brokers import RabbitServer, make_certificates
 
 MESSAGE_MAX = 1 << 20
+FRAME_MAX = 131072  # the adapter's
 long_only = pytest.mark.skipif(os.environ.get("ORDERLY_BROKERS") != "full",
                                reason="takes a minute or two; ORDERLY_BROKERS=full runs it")
 
@@ -20,7 +21,7 @@ def certificates(tmp_path_factory):
 @pytest.fixture(scope="module")
 def rabbit(tmp_path_factory, certificates):
     server = RabbitServer(tmp_path_factory.mktemp("rabbit"), certificates,
-                          max_message_size=MESSAGE_MAX)
+                          max_message_size=MESSAGE_MAX, frame_max=2 * FRAME_MAX)
     yield server
     server.stop()
 
@@ -109,7 +110,10 @@ def test_what_others_send_comes_as_they_meant_it(shop, outside):
         "cloudEvents_yes": True, "cloudEvents_no": False, "cloudEvents_bytes": ("x", "raw"),
         "cloudEvents_time": ("T", 1700000000), "cloudEvents_far": ("T", (1 << 64) - 1),
         "cloudEvents_real": ("d", 1.5), "cloudEvents_void": ("V", None),
-        "cloudEvents_table": {"a": "b"}, "cloudEvents_": "no name", "other": "not ours"})
+        "cloudEvents_table": {"a": "b"}, "cloudEvents_": "no name", "other": "not ours",
+        "cloudEvents_list": ("A", b"S" + long("a")), "cloudEvents_u16": ("u", 60000),
+        "cloudEvents_price": ("D", b"\2" + bytes(4)), "cloudEvents_small_real": ("f", 0.5),
+        "cloudEvents_last": "text"})
     outside.publish("stock.low", b"many", d.exchange,
                     headers={f"cloudEvents_a{i:02}": str(i) for i in range(40)})
     outside.publish("stock.low", b"y" * 1000, d.exchange)
@@ -122,11 +126,28 @@ def test_what_others_send_comes_as_they_meant_it(shop, outside):
     assert typed["attributes"] == {
         "id": "text", "source": "colon", "small": "-3", "short": "-300", "int": "-70000",
         "long": str(-(1 << 40)), "u8": "200", "u32": str(1 << 31), "yes": "true", "no": "false",
-        "bytes": "raw", "time": "2023-11-14T22:13:20.000Z", "far": "9999-12-31T23:59:59.999Z"}
+        "bytes": "raw", "time": "2023-11-14T22:13:20.000Z", "far": "9999-12-31T23:59:59.999Z",
+        "u16": "60000", "last": "text"}
     assert many["attributes"] == {f"a{i:02}": str(i) for i in range(24)}
     assert full["body"] == b"y" * 1000 and not full["is_too_large"]
     assert large["body"] == b"z" * 1000 and large["is_too_large"]
     assert last["body"] == b"last"
+
+
+def test_properties_longer_than_a_frame_of_ours_make_a_message_too_large_and_stop_nothing(
+        shop, rabbit):
+    """A broker whose own limit is larger passes them on in one frame, whatever was agreed on with us."""
+    d = connected(shop(listens=["stock.*"]))
+    outside = Client(rabbit.port, frame_max=2 * FRAME_MAX)
+    longest = FRAME_MAX - 8 - 12 - 2 - 4 - len(short("other")) - 1 - 4 - 1
+    for n in (longest, longest + 1, 2 * FRAME_MAX - 1000):
+        outside.publish("stock.low", b"x" * 1000, d.exchange, headers={"other": "y" * n},
+                        delivery_mode=2)
+    outside.publish("stock.low", b"last", d.exchange)
+    received = d.receive(4)
+    assert [e["is_too_large"] for e in received] == [False, True, True, False]
+    assert [e["body"] for e in received] == [b"x" * 1000] * 3 + [b"last"]
+    outside.close()
 
 
 def test_a_message_that_nobody_hears_is_told_before_its_ack(shop):

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from amqp import (ACK, BLOCKED, BODY, CANCEL, CHANNEL_CLOSE, CLOSE, CLOSE_OK, DELIVER, HEADER,
-                  HEARTBEAT, METHOD, NACK, RETURN, TUNE, UNBLOCKED, FakeBroker, properties, short)
+                  HEARTBEAT, METHOD, NACK, RETURN, TUNE, UNBLOCKED, FakeBroker, long, properties, short)
 
 
 long_only = pytest.mark.skipif(os.environ.get("ORDERLY_BROKERS") != "full",
@@ -367,13 +367,88 @@ def test_more_than_may_wait_for_their_ack_are_not_taken(shop, fake):
     assert len(d.of("received")) == 4
 
 
+def header(peer, number, flags, data, body=b"{}"):
+    """A message whose properties are these bytes."""
+    peer.say(DELIVER, short("orderly") + struct.pack(">Q", number) + b"\0" + short("orders") +
+             short("order.placed"))
+    peer.send(HEADER, struct.pack(">HHQH", 60, 0, len(body), flags) + data)
+    peer.send(BODY, body)
+
+
+def test_headers_are_read_however_deep_they_are_nested(shop, fake):
+    broker = fake()
+    d = shop(broker, listens=["order.*"])
+    _, back = connect(d, broker, True)
+    deep = b""
+    while len(deep) < 130_900:
+        deep = b"A" + struct.pack(">I", len(deep)) + deep
+    header(back, 1, 1 << 13, long(short("deep") + deep + short("cloudEvents_id") + b"S" + long("a")))
+    assert d.receive(1)[0]["attributes"] == {"id": "a"}
+
+
+def test_headers_of_a_kind_that_nobody_knows_end_what_is_read_of_them(shop, fake):
+    broker = fake()
+    d = shop(broker, listens=["order.*"])
+    _, back = connect(d, broker, True)
+    known = short("cloudEvents_id") + b"S" + long("a")
+    for number, rest in enumerate((b"", b"\1", short("x"), short("x") + b"?" + bytes(9),
+                                   short("x") + b"S" + b"\0\0\0\4abc"), start=1):
+        header(back, number, 1 << 13, long(known + rest))
+        assert d.receive(number)[number - 1]["attributes"] == {"id": "a"}
+
+
+def test_frames_that_come_byte_by_byte_are_whole(shop, fake):
+    broker = fake()
+    d = shop(broker, listens=["order.*"])
+    out, back = connect(d, broker, True)
+    published(d, out, 1)
+    for peer in (out, back):
+        socket, peer.socket = peer.socket, Kept()
+        if peer is out:
+            bring_back(peer, "m-1", b"x" * 30)
+            ack(peer, 1)
+        else:
+            deliver(peer, 1, b"y" * 30, message_id="id")
+        peer.socket, pieces = socket, peer.socket.data
+        for i in range(len(pieces)):
+            socket.sendall(pieces[i:i + 1])
+            assert d.do("serve", 0)["code"] == "ok"
+    ends(d, 1)
+    assert d.receive(1)[0]["body"] == b"y" * 30
+    assert [e["event"] for e in d.of("unrouted", "acked")] == ["unrouted", "acked"]
+
+
+class Kept:
+    """A socket that only keeps what is sent."""
+
+    def __init__(self):
+        self.data = b""
+
+    def sendall(self, data):
+        self.data += data
+
+
 @pytest.mark.parametrize("says", [
     lambda p: p.socket.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
     lambda p: p.socket.sendall(struct.pack(">BHI", METHOD, 1, 1 << 30)),
     lambda p: p.socket.sendall(struct.pack(">BHI", METHOD, 1, 4) + bytes(5)),
     lambda p: p.say((99, 99)),
     lambda p: p.say(TUNE, bytes(8)),
+    lambda p: p.say(ACK, bytes(9), channel=2),
+    lambda p: p.send(METHOD, b"\0\x3c\0"),
+    lambda p: p.send(METHOD, struct.pack(">HH", *BLOCKED) + b"\5lo"),
+    lambda p: p.say(BLOCKED, short("w" * 255) + bytes(20_000), 0),
+    lambda p: p.send(4, b"of no kind"),
     lambda p: p.send(BODY, b"of what?"),
+    lambda p: p.send(HEADER, b"\0\x3c\0\0"),
+    lambda p: p.send(HEADER, struct.pack(">HHQH", 10, 0, 0, 0)),
+    lambda p: header(p, 1, 1, b""),
+    lambda p: header(p, 1, 1 << 13, struct.pack(">I", 5) + b"less"),
+    lambda p: header(p, 1, 1 << 15, b"\5less"),
+    lambda p: header(p, 1, 1 << 7, b""),
+    lambda p: (p.say(DELIVER, short("c") + struct.pack(">Q", 1) + b"\0" + short("") + short("t")),
+               p.socket.sendall(struct.pack(">BHI", HEADER, 1, 200_000) + struct.pack(">HHQ", 60, 0, 0)
+                                + bytes(200_000 - 12) + b"!")),
     lambda p: p.send(HEADER, struct.pack(">HHQ", 60, 0, 5) + properties()),
     lambda p: (p.say(DELIVER, short("c") + struct.pack(">Q", 1) + b"\0" + short("") + short("t")),
                p.say(ACK, bytes(9))),

@@ -1,5 +1,7 @@
 #include "attributes.h"
+#include "orderly/base/bytes.h"
 #include "orderly/base/timetext.h"
+#include "properties.h"
 #include "reason.h"
 #include <inttypes.h>
 
@@ -56,42 +58,44 @@ static struct str time_text(struct arena *a, uint64_t seconds)
     return arena_str(a, (struct str){ text, sizeof(text) });
 }
 
-static bool text_of(struct arena *a, const amqp_field_value_t *v, struct str *out)
+static bool text_of(struct arena *a, const struct header *h, struct str *out)
 {
-    switch (v->kind) {
+    const char *p = h->value.p;
+
+    switch (h->kind) {
     case AMQP_FIELD_KIND_UTF8:
     case AMQP_FIELD_KIND_BYTES:
-        *out = arena_str(a, codec_str(v->value.bytes));
+        *out = arena_str(a, h->value);
         return true;
     case AMQP_FIELD_KIND_BOOLEAN:
-        *out = v->value.boolean ? STR("true") : STR("false");
+        *out = p[0] ? STR("true") : STR("false");
         return true;
     case AMQP_FIELD_KIND_I8:
-        *out = signed_text(a, v->value.i8);
+        *out = signed_text(a, (int8_t)p[0]);
         return true;
     case AMQP_FIELD_KIND_I16:
-        *out = signed_text(a, v->value.i16);
+        *out = signed_text(a, (int16_t)bytes_get_u16(p));
         return true;
     case AMQP_FIELD_KIND_I32:
-        *out = signed_text(a, v->value.i32);
+        *out = signed_text(a, (int32_t)bytes_get_u32(p));
         return true;
     case AMQP_FIELD_KIND_I64:
-        *out = signed_text(a, v->value.i64);
+        *out = signed_text(a, (int64_t)bytes_get_u64(p));
         return true;
     case AMQP_FIELD_KIND_U8:
-        *out = unsigned_text(a, v->value.u8);
+        *out = unsigned_text(a, (uint8_t)p[0]);
         return true;
     case AMQP_FIELD_KIND_U16:
-        *out = unsigned_text(a, v->value.u16);
+        *out = unsigned_text(a, bytes_get_u16(p));
         return true;
     case AMQP_FIELD_KIND_U32:
-        *out = unsigned_text(a, v->value.u32);
+        *out = unsigned_text(a, bytes_get_u32(p));
         return true;
     case AMQP_FIELD_KIND_U64:
-        *out = unsigned_text(a, v->value.u64);
+        *out = unsigned_text(a, bytes_get_u64(p));
         return true;
     case AMQP_FIELD_KIND_TIMESTAMP:
-        *out = time_text(a, v->value.u64);
+        *out = time_text(a, bytes_get_u64(p));
         return true;
     default:
         return false;
@@ -115,16 +119,16 @@ static struct str name_of(struct str key, struct str prefix)
     return name.n ? name : without(key, STR("cloudEvents:"));
 }
 
-unsigned attributes_of_headers(struct arena *a, struct str prefix, const amqp_table_t *from,
+unsigned attributes_of_headers(struct arena *a, struct str prefix, struct str headers,
                                struct broker_attribute *to)
 {
+    struct header h;
     unsigned n = 0;
 
-    for (int i = 0; i < from->num_entries && n < BROKER_ATTRIBUTES_MAX; i++) {
-        const amqp_table_entry_t *e = &from->entries[i];
-        struct str name = name_of(codec_str(e->key), prefix);
+    while (n < BROKER_ATTRIBUTES_MAX && properties_next_header(&headers, &h)) {
+        struct str name = name_of(h.name, prefix);
 
-        if (name.n == 0 || !text_of(a, &e->value, &to[n].value))
+        if (name.n == 0 || !text_of(a, &h, &to[n].value))
             continue;
         to[n++].name = arena_str(a, name);
     }

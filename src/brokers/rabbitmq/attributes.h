@@ -13,9 +13,9 @@
 bool attributes_to_headers(struct arena *a, struct str prefix, const struct broker_attribute *from,
                            unsigned n, amqp_table_t *to, char *why);
 
-/* Those of the headers that are attributes, in their order, BROKER_ATTRIBUTES_MAX at most, as memory
- * of a. Numbers, booleans and times become text; a header of any other type is none. An empty prefix
- * takes either of those that the binding knows. */
-unsigned attributes_of_headers(struct arena *a, struct str prefix, const amqp_table_t *from,
+/* Those of the headers (properties.h) that are attributes, in their order, BROKER_ATTRIBUTES_MAX at
+ * most, as memory of a. Numbers, booleans and times become text; a header of any other type is none. An
+ * empty prefix takes either of those that the binding knows. */
+unsigned attributes_of_headers(struct arena *a, struct str prefix, struct str headers,
                                struct broker_attribute *to);
 #endif

@@ -1,4 +1,4 @@
-/* rabbitmq-c, of which the adapter uses the codec: frames and methods to and from bytes.
+/* rabbitmq-c, of which the adapter uses the codec: methods to and from bytes, properties to bytes.
  *
  * Its own way of sending waits for the socket without an end, and a broker in an alarm goes on with
  * its heartbeats while it reads nothing more; a relay's thread would never come back. So sockets,

@@ -6,17 +6,19 @@
 #include <errno.h>
 #include <poll.h>
 
-#define IN_SIZE 65536u
+#define IN_SIZE (LINK_FRAME_MAX + 65536u)
 #define FRAME_HEAD 7u
+#define HEADER_HEAD 12u      /* class, weight, bytes of the body; properties follow */
+#define METHOD_IN_MAX 16384u /* bytes of a method from the broker; that which begins has a table */
+#define METHODS_PAGE 4096u
 #define METHOD_MAX 2048u /* bytes of a method's frame: five short strings at most */
 #define LOGIN_MAX 16384u /* bytes of the login's, which holds user and password */
 #define FRAME_MAX_LEAST 4096u
-/* The codec's word for the 8 bytes with which a broker says that it speaks another version. */
-#define FRAME_PROTOCOL_HEADER 'A'
 
 void link_init(struct link *l, char *why)
 {
     *l = (struct link){ .stream = { .fd = -1, .why = why }, .why = why };
+    init_amqp_pool(&l->methods, METHODS_PAGE);
     l->in = mem_alloc(IN_SIZE);
 }
 
@@ -24,17 +26,16 @@ void link_deinit(struct link *l)
 {
     REQUIRE(l->stream.fd < 0);
     buf_deinit(&l->out);
+    empty_amqp_pool(&l->methods);
     mem_free(l->in);
 }
 
 static void drop(struct link *l)
 {
     stream_close(&l->stream);
-    if (l->codec)
-        (void)amqp_destroy_connection(l->codec);
-    l->codec = NULL;
     l->out.n = l->out_at = 0;
     l->in_at = l->in_n = 0;
+    l->in_skip = 0;
     l->is_blocked = false;
 }
 
@@ -99,12 +100,12 @@ bool link_put_content(struct link *l, amqp_basic_properties_t *properties, struc
     return true;
 }
 
-static int next_frame(struct link *l, amqp_frame_t *frame);
+static int next_frame(struct link *l, struct link_frame *frame);
 
 /* Who can't write any more may still read why: the broker's last words, or else that it is gone. */
 static bool read_reason(struct link *l)
 {
-    amqp_frame_t frame;
+    struct link_frame frame;
 
     while (next_frame(l, &frame) > 0)
         continue;
@@ -142,27 +143,23 @@ static void tell_close(struct link *l, const char *what, const amqp_connection_c
 }
 
 /* Frames that every link treats alike. 1: it is the caller's; 0: it was dealt with; -1: lost. */
-static int look_at(struct link *l, const amqp_frame_t *frame)
+static int look_at(struct link *l, const struct link_frame *frame)
 {
     amqp_connection_close_ok_t close_ok = { 0 };
     const amqp_connection_blocked_t *blocked;
 
-    if (frame->frame_type == FRAME_PROTOCOL_HEADER) {
-        reason_write(l->why, "it speaks another version of AMQP than 0-9-1");
-        return -1;
-    }
-    if (frame->frame_type == AMQP_FRAME_HEARTBEAT)
+    if (frame->type == AMQP_FRAME_HEARTBEAT)
         return 0;
-    if (frame->frame_type != AMQP_FRAME_METHOD)
+    if (frame->type != AMQP_FRAME_METHOD)
         return 1;
-    switch (frame->payload.method.id) {
+    switch (frame->method.id) {
     case AMQP_CONNECTION_CLOSE_METHOD:
-        tell_close(l, "connection", frame->payload.method.decoded);
+        tell_close(l, "connection", frame->method.decoded);
         put_method(l, 0, AMQP_CONNECTION_CLOSE_OK_METHOD, &close_ok, METHOD_MAX);
         (void)stream_write(&l->stream, l->out.p + l->out_at, link_waiting(l));
         return -1;
     case AMQP_CONNECTION_BLOCKED_METHOD:
-        blocked = frame->payload.method.decoded;
+        blocked = frame->method.decoded;
         l->is_blocked = true;
         reason_write(l->blocked_why, "the broker takes no messages for now: " STR_FMT,
                      (int)blocked->reason.len, (const char *)blocked->reason.bytes);
@@ -175,61 +172,173 @@ static int look_at(struct link *l, const amqp_frame_t *frame)
     }
 }
 
-static int fill_in(struct link *l)
+static int no_amqp(struct link *l, const char *what)
 {
-    ssize_t n = stream_read(&l->stream, l->in, IN_SIZE);
+    reason_write(l->why, "what it says is no AMQP: %s", what);
+    return -1;
+}
 
+/* Reads what there is, and makes sure before that `wanted` bytes have room from in_at on. 1; 0: there is
+ * nothing; -1: lost. */
+static int fill_in(struct link *l, size_t wanted)
+{
+    ssize_t n;
+
+    ENSURE(wanted <= IN_SIZE);
+    if (l->in_at == l->in_n || wanted > IN_SIZE - l->in_at) {
+        memmove(l->in, l->in + l->in_at, l->in_n - l->in_at);
+        l->in_n -= l->in_at;
+        l->in_at = 0;
+    }
+    n = stream_read(&l->stream, l->in + l->in_n, IN_SIZE - l->in_n);
     if (n <= 0)
         return n < 0 ? -1 : 0;
-    l->in_at = 0;
-    l->in_n = (size_t)n;
+    l->in_n += (size_t)n;
     l->heard_ms = stream_now_ms();
     return 1;
 }
 
-/* As link_next, but for a closed channel, which is the caller's. */
-static int next_frame(struct link *l, amqp_frame_t *frame)
+/* Bytes that can be looked at, wanted of them at least: 1; 0: they are not there yet; -1: lost. */
+static int have(struct link *l, size_t wanted)
 {
-    int rc = 0;
+    int rc = 1;
 
-    /* What the frame before pointed to; does nothing within a frame. */
-    amqp_maybe_release_buffers(l->codec);
-    while (rc == 0) {
-        int n;
+    while (rc > 0 && l->in_n - l->in_at < wanted)
+        rc = fill_in(l, wanted);
+    return rc;
+}
 
-        if (l->in_at == l->in_n) {
-            rc = fill_in(l);
-            if (rc <= 0)
-                break;
-            rc = 0;
-        }
-        n = amqp_handle_input(l->codec, (amqp_bytes_t){ l->in_n - l->in_at, l->in + l->in_at },
-                              frame);
-        if (n <= 0) {
-            reason_write(l->why, "what it says is no AMQP: %s", amqp_error_string2(n));
-            rc = -1;
-            break;
-        }
-        l->in_at += (size_t)n;
-        if (frame->frame_type)
-            rc = look_at(l, frame);
+/* What a frame was cut off by. 1: it is over. */
+static int skip(struct link *l)
+{
+    while (l->in_skip) {
+        int rc = have(l, 1);
+        size_t n = l->in_n - l->in_at;
+
+        if (rc <= 0)
+            return rc;
+        if (n > l->in_skip)
+            n = (size_t)l->in_skip;
+        l->in_at += n;
+        l->in_skip -= n;
+        if (l->in_skip == 0 && (uint8_t)l->in[l->in_at - 1] != AMQP_FRAME_END)
+            return no_amqp(l, "a frame has no end");
     }
+    return 1;
+}
+
+static int decode_method(struct link *l, struct str data, amqp_method_t *m)
+{
+    int rc;
+
+    if (data.n < 4)
+        return no_amqp(l, "a method without a number");
+    recycle_amqp_pool(&l->methods);
+    m->id = bytes_get_u32(data.p);
+    rc = amqp_decode_method(m->id, &l->methods, codec_bytes((struct str){ data.p + 4, data.n - 4 }),
+                            &m->decoded);
+    return rc < 0 ? no_amqp(l, amqp_error_string2(rc)) : 1;
+}
+
+static int decode(struct link *l, struct str data, struct link_frame *frame)
+{
+    switch (frame->type) {
+    case AMQP_FRAME_METHOD:
+        return decode_method(l, data, &frame->method);
+    case AMQP_FRAME_HEADER:
+        if (data.n < HEADER_HEAD || bytes_get_u16(data.p) != AMQP_BASIC_CLASS)
+            return no_amqp(l, "properties of no message");
+        frame->body_size = bytes_get_u64(data.p + 4);
+        frame->properties = (struct str){ data.p + HEADER_HEAD, data.n - HEADER_HEAD };
+        return 1;
+    default:
+        frame->body = data;
+        return 1;
+    }
+}
+
+/* How much of a frame's content is looked at. False: such a frame may not be. */
+static bool begin_frame(struct link *l, struct link_frame *frame, const char *head, size_t *length)
+{
+    size_t max = l->frame_max - LINK_FRAME_EXTRA;
+
+    frame->type = (uint8_t)head[0];
+    *length = bytes_get_u32(head + 3);
+    if (frame->type == AMQP_FRAME_METHOD)
+        max = METHOD_IN_MAX;
+    else if (frame->type != AMQP_FRAME_HEADER && frame->type != AMQP_FRAME_BODY &&
+             frame->type != AMQP_FRAME_HEARTBEAT)
+        return no_amqp(l, "a frame of no known kind") > 0;
+    if (bytes_get_u16(head + 1) > LINK_CHANNEL)
+        return no_amqp(l, "a frame of a channel that is not open") > 0;
+    if (*length <= max)
+        return true;
+    if (frame->type != AMQP_FRAME_HEADER)
+        return no_amqp(l, "a frame is longer than it may be") > 0;
+    frame->is_cut = true;
+    l->in_skip = (uint64_t)*length - max + 1;
+    *length = max;
+    return true;
+}
+
+/* 1: a frame; 0: none yet; -1: lost. */
+static int read_frame(struct link *l, struct link_frame *frame)
+{
+    const char *head;
+    size_t length;
+    int rc = skip(l);
+
+    if (rc > 0)
+        rc = have(l, FRAME_HEAD);
+    if (rc <= 0)
+        return rc;
+    *frame = (struct link_frame){ 0 };
+    head = l->in + l->in_at;
+    if (memcmp(head, "AMQP", 4) == 0) {
+        reason_write(l->why, "it speaks another version of AMQP than 0-9-1");
+        return -1;
+    }
+    if (!begin_frame(l, frame, head, &length))
+        return -1;
+    rc = have(l, FRAME_HEAD + length + !frame->is_cut);
+    if (rc <= 0) {
+        l->in_skip = 0; /* of this frame, which is looked at again */
+        return rc;
+    }
+    head = l->in + l->in_at;
+    l->in_at += FRAME_HEAD + length + !frame->is_cut;
+    if (!frame->is_cut && (uint8_t)head[FRAME_HEAD + length] != AMQP_FRAME_END)
+        return no_amqp(l, "a frame has no end");
+    return decode(l, (struct str){ head + FRAME_HEAD, length }, frame);
+}
+
+/* As link_next, but for a closed channel, which is the caller's. */
+static int next_frame(struct link *l, struct link_frame *frame)
+{
+    int rc;
+
+    do {
+        rc = read_frame(l, frame);
+        if (rc <= 0)
+            break;
+        rc = look_at(l, frame);
+    } while (rc == 0);
     if (rc < 0)
         (void)lost(l);
     return rc;
 }
 
-static bool is_method(const amqp_frame_t *frame, amqp_method_number_t id)
+static bool is_method(const struct link_frame *frame, amqp_method_number_t id)
 {
-    return frame->frame_type == AMQP_FRAME_METHOD && frame->payload.method.id == id;
+    return frame->type == AMQP_FRAME_METHOD && frame->method.id == id;
 }
 
-int link_next(struct link *l, amqp_frame_t *frame)
+int link_next(struct link *l, struct link_frame *frame)
 {
     int rc = next_frame(l, frame);
 
     if (rc == 1 && is_method(frame, AMQP_CHANNEL_CLOSE_METHOD)) {
-        tell_close(l, "channel", frame->payload.method.decoded);
+        tell_close(l, "channel", frame->method.decoded);
         (void)lost(l);
         return -1;
     }
@@ -239,7 +348,7 @@ int link_next(struct link *l, amqp_frame_t *frame)
 /* ---- calls, while connecting and at the end */
 
 /* Sends, and gives the next frame, which is waited for until the deadline. */
-static bool await_frame(struct link *l, amqp_frame_t *frame, int64_t deadline_ms)
+static bool await_frame(struct link *l, struct link_frame *frame, int64_t deadline_ms)
 {
     for (;;) {
         struct pollfd p = { .fd = l->stream.fd };
@@ -264,7 +373,7 @@ static bool await_frame(struct link *l, amqp_frame_t *frame, int64_t deadline_ms
     }
 }
 
-static enum link_reply await_answer(struct link *l, amqp_frame_t *frame,
+static enum link_reply await_answer(struct link *l, struct link_frame *frame,
                                     amqp_method_number_t answer, int64_t deadline_ms)
 {
     amqp_channel_close_ok_t close_ok = { 0 };
@@ -274,7 +383,7 @@ static enum link_reply await_answer(struct link *l, amqp_frame_t *frame,
     if (is_method(frame, answer))
         return LINK_DONE;
     if (is_method(frame, AMQP_CHANNEL_CLOSE_METHOD)) {
-        tell_close(l, "channel", frame->payload.method.decoded);
+        tell_close(l, "channel", frame->method.decoded);
         link_put(l, AMQP_CHANNEL_CLOSE_OK_METHOD, &close_ok);
         return LINK_CLOSED;
     }
@@ -286,7 +395,7 @@ static enum link_reply await_answer(struct link *l, amqp_frame_t *frame,
 enum link_reply link_call(struct link *l, amqp_method_number_t id, void *method,
                           amqp_method_number_t answer, int64_t deadline_ms)
 {
-    amqp_frame_t frame;
+    struct link_frame frame;
 
     link_put(l, id, method);
     return await_answer(l, &frame, answer, deadline_ms);
@@ -375,10 +484,6 @@ static bool tune(struct link *l, const amqp_connection_tune_t *offer)
                      m.frame_max, FRAME_MAX_LEAST);
         return lost(l);
     }
-    if (amqp_tune_connection(l->codec, (int)m.channel_max, (int)m.frame_max, m.heartbeat) != 0) {
-        reason_write(l->why, "there is no memory for its frames");
-        return lost(l);
-    }
     l->frame_max = m.frame_max;
     l->heartbeat_ms = m.heartbeat * INT64_C(1000);
     put_method(l, 0, AMQP_CONNECTION_TUNE_OK_METHOD, &m, METHOD_MAX);
@@ -390,12 +495,12 @@ static bool log_in(struct link *l, const char *vhost, const struct broker_config
 {
     bool by_certificate = config->user.n == 0 && config->tls_certificate.n > 0;
     amqp_connection_open_t open = { .virtual_host = codec_bytes(str_of(vhost)) };
-    amqp_frame_t frame;
+    struct link_frame frame;
 
     buf_add(&l->out, "AMQP\0\0\x09\x01", 8);
     if (await_answer(l, &frame, AMQP_CONNECTION_START_METHOD, deadline_ms) != LINK_DONE)
         return false;
-    if (!offers(((amqp_connection_start_t *)frame.payload.method.decoded)->mechanisms,
+    if (!offers(((amqp_connection_start_t *)frame.method.decoded)->mechanisms,
                 by_certificate ? "EXTERNAL" : "PLAIN")) {
         reason_write(l->why, "it does not let in by %s",
                      by_certificate ? "certificate (EXTERNAL)" : "user and password (PLAIN)");
@@ -404,7 +509,7 @@ static bool log_in(struct link *l, const char *vhost, const struct broker_config
     put_start_ok(l, config, name, by_certificate);
     if (await_answer(l, &frame, AMQP_CONNECTION_TUNE_METHOD, deadline_ms) != LINK_DONE)
         return false;
-    if (!tune(l, frame.payload.method.decoded))
+    if (!tune(l, frame.method.decoded))
         return false;
     put_method(l, 0, AMQP_CONNECTION_OPEN_METHOD, &open, METHOD_MAX);
     if (await_answer(l, &frame, AMQP_CONNECTION_OPEN_OK_METHOD, deadline_ms) != LINK_DONE)
@@ -424,8 +529,8 @@ bool link_open(struct link *l, struct address_host *host, SSL_CTX *tls, const ch
 {
     REQUIRE(l->stream.fd < 0);
     l->is_lost = false;
-    l->codec = amqp_new_connection();
-    ENSURE(l->codec); /* as mem_alloc: there is no going on without memory */
+    l->frame_max =
+        FRAME_MAX_LEAST; /* until more is agreed on; no method is longer than METHOD_IN_MAX */
     l->heard_ms = l->sent_ms = stream_now_ms();
     if (stream_open(&l->stream, host, tls, deadline_ms) &&
         log_in(l, vhost, config, name, deadline_ms))
@@ -467,7 +572,7 @@ void link_close(struct link *l, int64_t deadline_ms)
     amqp_connection_close_t m = { .reply_code = AMQP_REPLY_SUCCESS,
                                   .reply_text = codec_bytes(STR("bye")) };
     char why[BROKER_WHY_MAX];
-    amqp_frame_t frame;
+    struct link_frame frame;
 
     if (l->stream.fd >= 0 && !l->is_lost) {
         /* What fails now is nobody's reason any more. */

@@ -19,18 +19,30 @@
 
 struct link {
     struct stream stream; /* fd -1: not open */
-    amqp_connection_state_t codec;
-    char *why; /* BROKER_WHY_MAX */
+    amqp_pool_t methods;  /* what the method that came last is made of */
+    char *why;            /* BROKER_WHY_MAX */
     struct buf out;
     size_t out_at; /* of out, what is sent already */
     char *in;
     size_t in_at, in_n;
+    uint64_t in_skip; /* bytes that are still to come of a frame that was cut off, with its end */
     uint32_t frame_max;
     int64_t heartbeat_ms;
     int64_t heard_ms, sent_ms; /* when the last bytes came and went */
     bool is_blocked;           /* the broker takes no messages for now */
     bool is_lost;
     char blocked_why[BROKER_WHY_MAX];
+};
+
+struct link_frame {
+    uint8_t type; /* AMQP_FRAME_METHOD, HEADER or BODY; others are not told of */
+    amqp_method_t method;
+    /* HEADER. The broker cuts bodies into frames, but not properties: what is longer than a frame may be
+     * is told as far as a frame goes. */
+    uint64_t body_size;
+    struct str properties;
+    bool is_cut;
+    struct str body; /* BODY */
 };
 
 enum link_reply {
@@ -68,7 +80,7 @@ static inline size_t link_waiting(const struct link *l)
 bool link_flush(struct link *l);
 /* The next frame of the channel that is there already: 1; 0: none; -1: lost, also where the broker
  * closed connection or channel. The frame is good until the next call. */
-int link_next(struct link *l, amqp_frame_t *frame);
+int link_next(struct link *l, struct link_frame *frame);
 /* A heartbeat where one is due, and whether the broker's came: false: lost. To be called when all that
  * has come was read, and by when: *due_ms is lowered to the next time that this must be looked at. */
 bool link_tick(struct link *l, int64_t now_ms, int64_t *due_ms);

@@ -2,6 +2,7 @@
 #include "attributes.h"
 #include "declare.h"
 #include "orderly/base/check.h"
+#include "properties.h"
 #include "reason.h"
 
 #define TEXTS_BLOCK 4096u
@@ -113,21 +114,23 @@ static bool begin_message(struct receiver *r, const amqp_basic_deliver_t *m)
     return true;
 }
 
-static bool take_header(struct receiver *r, uint64_t body_size, const amqp_basic_properties_t *p)
+static bool take_header(struct receiver *r, const struct link_frame *frame)
 {
     struct broker_delivery *d = &r->coming;
+    struct properties p;
 
-    if (p->_flags & AMQP_BASIC_MESSAGE_ID_FLAG)
-        d->id = arena_str(&r->texts, codec_str(p->message_id));
-    if (p->_flags & AMQP_BASIC_CONTENT_TYPE_FLAG)
-        d->content_type = arena_str(&r->texts, codec_str(p->content_type));
-    if (p->_flags & AMQP_BASIC_HEADERS_FLAG)
-        d->n_attributes = attributes_of_headers(&r->texts, r->config->attribute_prefix, &p->headers,
-                                                r->attributes);
-    d->is_too_large = body_size > r->config->body_max;
-    r->body_left = body_size;
+    if (!properties_read(&p, frame->properties) && !frame->is_cut) {
+        reason_write(r->why, "the properties of a message end before they should");
+        return lost(r);
+    }
+    d->id = arena_str(&r->texts, p.message_id);
+    d->content_type = arena_str(&r->texts, p.content_type);
+    d->n_attributes =
+        attributes_of_headers(&r->texts, r->config->attribute_prefix, p.headers, r->attributes);
+    d->is_too_large = frame->is_cut || frame->body_size > r->config->body_max;
+    r->body_left = frame->body_size;
     r->state = RECEIVER_WANTS_BODY;
-    return body_size > 0 || finish(r);
+    return frame->body_size > 0 || finish(r);
 }
 
 static bool take_body(struct receiver *r, struct str part)
@@ -159,27 +162,22 @@ static bool on_method(struct receiver *r, const amqp_method_t *m)
     }
 }
 
-static bool on_frame(struct receiver *r, const amqp_frame_t *frame)
+static bool on_frame(struct receiver *r, const struct link_frame *frame)
 {
-    struct str part;
-
-    if (frame->frame_type == AMQP_FRAME_METHOD && r->state == RECEIVER_WANTS_METHOD)
-        return on_method(r, &frame->payload.method);
-    if (frame->frame_type == AMQP_FRAME_HEADER && r->state == RECEIVER_WANTS_HEADER)
-        return take_header(r, frame->payload.properties.body_size,
-                           frame->payload.properties.decoded);
-    if (frame->frame_type == AMQP_FRAME_BODY && r->state == RECEIVER_WANTS_BODY) {
-        part = codec_str(frame->payload.body_fragment);
-        if (part.n <= r->body_left)
-            return take_body(r, part);
-    }
+    if (frame->type == AMQP_FRAME_METHOD && r->state == RECEIVER_WANTS_METHOD)
+        return on_method(r, &frame->method);
+    if (frame->type == AMQP_FRAME_HEADER && r->state == RECEIVER_WANTS_HEADER)
+        return take_header(r, frame);
+    if (frame->type == AMQP_FRAME_BODY && r->state == RECEIVER_WANTS_BODY &&
+        frame->body.n <= r->body_left)
+        return take_body(r, frame->body);
     reason_write(r->why, "its frames are out of order");
     return lost(r);
 }
 
 bool receiver_serve(struct receiver *r, unsigned frames_max, unsigned *n)
 {
-    amqp_frame_t frame;
+    struct link_frame frame;
     int rc = 0;
 
     *n = 0;

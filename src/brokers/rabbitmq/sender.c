@@ -3,6 +3,7 @@
 #include "declare.h"
 #include "orderly/base/check.h"
 #include "orderly/base/mem.h"
+#include "properties.h"
 #include "reason.h"
 
 /* Numbers may be this many times as far apart as there may be messages in the air, where the broker
@@ -236,10 +237,9 @@ static bool end_some(struct sender *s, uint64_t number, bool is_multiple, bool i
 
 /* The message that came back is found by its id. They come back in the order they were sent, so that
  * its owner is mostly the next one after the owner of the last. */
-static void tell_unrouted(struct sender *s, const amqp_basic_properties_t *p)
+static void tell_unrouted(struct sender *s, struct str id)
 {
-    bool has_id = p->_flags & AMQP_BASIC_MESSAGE_ID_FLAG;
-    uint32_t sum = sum_of(has_id ? codec_str(p->message_id) : STR_NONE);
+    uint32_t sum = sum_of(id);
     uint64_t n = s->next - s->first, at;
 
     if (n == 0)
@@ -277,18 +277,21 @@ static bool on_method(struct sender *s, const amqp_method_t *m)
     }
 }
 
-static bool on_frame(struct sender *s, const amqp_frame_t *frame)
+static bool on_frame(struct sender *s, const struct link_frame *frame)
 {
-    if (frame->frame_type == AMQP_FRAME_METHOD && !s->in_return && s->skip == 0)
-        return on_method(s, &frame->payload.method);
-    if (frame->frame_type == AMQP_FRAME_HEADER && s->in_return) {
+    struct properties p;
+
+    if (frame->type == AMQP_FRAME_METHOD && !s->in_return && s->skip == 0)
+        return on_method(s, &frame->method);
+    if (frame->type == AMQP_FRAME_HEADER && s->in_return &&
+        properties_read(&p, frame->properties)) {
         s->in_return = false;
-        s->skip = frame->payload.properties.body_size;
-        tell_unrouted(s, frame->payload.properties.decoded);
+        s->skip = frame->body_size;
+        tell_unrouted(s, p.message_id);
         return true;
     }
-    if (frame->frame_type == AMQP_FRAME_BODY && frame->payload.body_fragment.len <= s->skip) {
-        s->skip -= frame->payload.body_fragment.len;
+    if (frame->type == AMQP_FRAME_BODY && frame->body.n <= s->skip) {
+        s->skip -= frame->body.n;
         return true;
     }
     reason_write(s->why, "its frames are out of order");
@@ -298,7 +301,7 @@ static bool on_frame(struct sender *s, const amqp_frame_t *frame)
 
 bool sender_serve(struct sender *s, unsigned frames_max, unsigned *n)
 {
-    amqp_frame_t frame;
+    struct link_frame frame;
     int rc = 0;
 
     *n = 0;
