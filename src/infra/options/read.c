@@ -15,7 +15,8 @@ enum rank { RANK_NONE, RANK_FILE, RANK_ENV, RANK_FLAG };
 struct setting {
     enum rank rank;
     struct str value;
-    char *where; /* "--set payment.timeout", "ORDERLY_DRAIN", "orderly.conf:3: drain" */
+    char *where;  /* "--set payment.timeout", "ORDERLY_DRAIN", "orderly.conf:3: drain" */
+    char *joined; /* the value, of a list that came by several flags */
 };
 
 struct reader {
@@ -71,8 +72,17 @@ static void keep(struct reader *r, unsigned i, enum rank rank, struct str value,
         mem_free(where);
         return;
     }
+    if (rank == RANK_FLAG && s->rank == RANK_FLAG && option_at(i)->type == OPTION_RELAY_URLS) {
+        char *joined = text_of(STR_FMT "," STR_FMT, STR_ARG(s->value), STR_ARG(value));
+
+        mem_free(s->joined);
+        s->joined = joined;
+        value = str_of(joined);
+    }
     mem_free(s->where);
-    *s = (struct setting){ rank, value, where };
+    s->rank = rank;
+    s->value = value;
+    s->where = where;
 }
 
 static void say_unknown(struct reader *r, enum rank rank, const char *where, struct str key,
@@ -385,8 +395,10 @@ enum options_result options_read(struct options *o, unsigned n_args, char *const
         take_file(&r);
         take_over(&r);
     }
-    for (unsigned i = 0; i < option_count(); i++)
+    for (unsigned i = 0; i < option_count(); i++) {
         mem_free(r.settings[i].where);
+        mem_free(r.settings[i].joined);
+    }
     mem_free(r.settings);
     buf_deinit(&r.file);
     if (r.flags_bad)

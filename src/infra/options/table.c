@@ -217,8 +217,9 @@ static const struct option bus[] = {
           "TEXT",                                                                                  \
           "before CloudEvents' attributes in headers; else the broker's usual one",                \
           .help_key = shown("attribute_prefix"),                                                   \
-          .type = OPTION_TEXT,                                                                     \
-          .most = RELAY_NAME_MAX,                                                                  \
+          .type = OPTION_PREFIX,                                                                   \
+          .least = (index),                                                                        \
+          .most = RELAY_PREFIX_MAX,                                                                \
           AT(relays[index].attribute_prefix) },                                                    \
         { "relay." kind ".window",                                                                 \
           "N",                                                                                     \

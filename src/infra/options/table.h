@@ -4,15 +4,16 @@
 #include "orderly/infra/options/options.h"
 
 enum option_type {
-    OPTION_TEXT,        /* char[size], at most `most` code points */
-    OPTION_LISTEN,      /* char[size], an address and a port */
-    OPTION_RELAY_URLS,  /* char[size], a list of URLs of brokers; may hold what nobody may read */
-    OPTION_RELAY_URL,   /* the same, one of the kind `least`; may be empty */
-    OPTION_RELAY_NAME,  /* char[size]; may be empty where `least` is 0 */
-    OPTION_TOPICS,      /* char[size], a list of patterns of topics */
-    OPTION_NAMES,       /* char[size], a list of host names */
-    OPTION_ORIGINS,     /* char[size], a list of web origins */
-    OPTION_SOURCE,      /* char[size], a URI reference */
+    OPTION_TEXT,       /* char[size], at most `most` code points */
+    OPTION_LISTEN,     /* char[size], an address and a port */
+    OPTION_RELAY_URLS, /* char[size], a list of URLs of brokers, of all flags; nobody may read it */
+    OPTION_RELAY_URL,  /* the same, one of the kind `least`; may be empty */
+    OPTION_RELAY_NAME, /* char[size]; may be empty where `least` is 0 */
+    OPTION_PREFIX,     /* char[size], of header fields, for the relay `least`; may be empty */
+    OPTION_TOPICS,     /* char[size], a list of patterns of topics */
+    OPTION_NAMES,      /* char[size], a list of host names */
+    OPTION_ORIGINS,    /* char[size], a list of web origins */
+    OPTION_SOURCE,     /* char[size], a URI reference */
     OPTION_TYPE_PREFIX, /* char[size], before the types of CloudEvents; may be empty */
     OPTION_PATH,        /* char[size], not empty */
     OPTION_CONTEXTS,    /* unsigned: CONTEXT_BIT(ORDERS) | … */

@@ -286,6 +286,22 @@ static bool set_relay_name(const struct option *opt, struct options *o, struct s
     return false;
 }
 
+static bool set_relay_prefix(const struct option *opt, struct options *o, struct str text,
+                             struct buf *why)
+{
+    bool takes_colon = opt->least != RELAY_NATS;
+    struct option as_text = *opt;
+
+    as_text.least = 0;
+    if (!set_text(&as_text, o, text, why))
+        return false;
+    if (relay_prefix_is_valid(text, takes_colon))
+        return true;
+    buf_printf(why, "must be of letters, digits%s only",
+               takes_colon ? ", '-', '_', '.' and ':'" : ", '-', '_' and '.'");
+    return false;
+}
+
 static bool set_topics(const struct option *opt, struct options *o, struct str text,
                        struct buf *why)
 {
@@ -515,6 +531,8 @@ bool option_set(const struct option *opt, struct options *o, struct str text, st
         return set_relay_urls(opt, o, text, why);
     case OPTION_RELAY_NAME:
         return set_relay_name(opt, o, text, why);
+    case OPTION_PREFIX:
+        return set_relay_prefix(opt, o, text, why);
     case OPTION_TOPICS:
         return set_topics(opt, o, text, why);
     case OPTION_NAMES:
@@ -588,6 +606,7 @@ void option_print(const struct option *opt, const struct options *o, struct buf 
     case OPTION_RELAY_URLS:
     case OPTION_RELAY_URL:
     case OPTION_RELAY_NAME:
+    case OPTION_PREFIX:
     case OPTION_TOPICS:
     case OPTION_NAMES:
     case OPTION_ORIGINS:

@@ -10,6 +10,15 @@ bool relay_name_is_valid(struct str name)
     return name.n > 0;
 }
 
+bool relay_prefix_is_valid(struct str prefix, bool takes_colon)
+{
+    for (size_t i = 0; i < prefix.n; i++)
+        if (!isalnum((unsigned char)prefix.p[i]) && !memchr("-_.", prefix.p[i], 3) &&
+            !(prefix.p[i] == ':' && takes_colon))
+            return false;
+    return true;
+}
+
 bool relay_topics_parse(struct str list, bool topics[EVENT_TYPE_COUNT], struct str *wrong)
 {
     bool any = false;

@@ -7,6 +7,8 @@
 
 #define RELAY_TEXT_MAX 1024
 #define RELAY_NAME_MAX 64
+#define RELAY_PREFIX_MAX                                                                           \
+    32 /* an adapter has room for it, and a broker for it and the name behind it */
 #define RELAY_PATH_MAX 4096
 
 /* name, first scheme, scheme with TLS. The name is that of the subscription and of the adapter. */
@@ -47,7 +49,7 @@ struct relay_options {
     bool listens;
     enum relay_encoding encoding;
     enum relay_mode mode;
-    char attribute_prefix[RELAY_NAME_MAX + 1];
+    char attribute_prefix[RELAY_PREFIX_MAX + 1];
     uint32_t window, unacked_max;
     bool declares;
     char user[RELAY_TEXT_MAX];

@@ -9,6 +9,10 @@
 bool relay_name_is_valid(struct str name);
 #define RELAY_NAME_DETAIL "must be of letters, digits, '-' and '_' only"
 
+/* What stands before the names of attributes in header fields of the broker; empty: its own way. A
+ * field of NATS can't have a colon, one of AMQP's two usual prefixes has one. */
+bool relay_prefix_is_valid(struct str prefix, bool takes_colon);
+
 /* order.placed, order.*, *, with commas between; topics[] gets those that one of them is. False: *wrong
  * is the first that is no topic; empty: there is none at all. */
 bool relay_topics_parse(struct str list, bool topics[EVENT_TYPE_COUNT], struct str *wrong);

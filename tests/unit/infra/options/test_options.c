@@ -155,6 +155,20 @@ static void options__the_last_of_two_equal_flags_wins(void **state)
     assert_int_equal(f->o.drain_ms, 5000);
 }
 
+/* Who names the second broker does not mean that there is no first one. */
+static void options__of_relays_all_flags_count(void **state)
+{
+    struct fixture *f = *state;
+
+    give_env(f, "ORDERLY_RELAY=nats://env");
+    give_arg(f, "--relay");
+    give_arg(f, "nats://a,b");
+    give_arg(f, "--relay=kafka://c");
+    give_set(f, "relay=amqp://d");
+    assert_read(f);
+    assert_string_equal(f->o.relay, "nats://a,b,kafka://c,amqp://d");
+}
+
 static void options__a_file_has_comments_quotes_and_blank_lines(void **state)
 {
     struct fixture *f = *state;
@@ -541,6 +555,7 @@ int main(void)
         TEST(options__flag_beats_variable_beats_file_beats_default),
         TEST(options__contexts_are_a_list_of_names),
         TEST(options__the_last_of_two_equal_flags_wins),
+        TEST(options__of_relays_all_flags_count),
         TEST(options__a_file_has_comments_quotes_and_blank_lines),
         TEST(options__a_delay_for_both_flows_yields_to_one_of_its_own),
         TEST(options__set_reaches_every_kind_of_value),
