@@ -480,10 +480,12 @@ def test_a_message_is_handed_over_as_often_as_attributes_and_bytes_fit(serve, co
     d = connected(server.port, listens=["payment.*"], body_max=1000)
     with nats.Client(server.port) as c:
         c.put("orders.payment.a", b"x" * 1000, {f"ce-a{n}": "1" for n in range(24)})
-        c.put("orders.payment.b", b"x" * 1001, {f"ce-a{n}": "1" for n in range(25)})
-    one, two = d.receive(2)
+        c.put("orders.payment.b", b"x" * 1001, {f"ce-a{n}": "1" for n in range(24)})
+        c.put("orders.payment.c", b"x", {f"ce-a{n}": "1" for n in range(25)})
+    one, two, three = d.receive(3)
     assert (one["length"], one["is_too_large"], len(one["attributes"])) == (1000, False, 24)
     assert (two["length"], two["is_too_large"], len(two["attributes"])) == (1000, True, 24)
+    assert (three["length"], three["is_too_large"], len(three["attributes"])) == (1, True, 24)
 
 
 def test_no_more_wait_for_their_ack_than_may_and_all_come_in_order(serve, connected):

@@ -360,6 +360,8 @@ static void read_headers(struct consumer *c, const rd_kafka_message_t *m, struct
             continue; /* as good as not there, as null is in JSON */
         if (attribute.n && d->n_attributes < BROKER_ATTRIBUTES_MAX)
             attributes[d->n_attributes++] = (struct broker_attribute){ attribute, value };
+        else if (attribute.n)
+            d->is_too_large = true;
         else if (str_eq(key, STR("topic")))
             d->topic = value;
         else if (str_eq(key, STR("message-id")))
@@ -386,9 +388,10 @@ static void tell_message(struct consumer *c, const rd_kafka_message_t *m)
     d.handle = held_add(&c->held, m->partition, m->offset);
     if (!d.handle)
         return; /* of a partition that is not ours any more */
-    d.is_too_large = d.body.n > c->config->body_max;
-    if (d.is_too_large)
+    if (d.body.n > c->config->body_max) {
+        d.is_too_large = true;
         d.body.n = c->config->body_max;
+    }
     c->host->received(c->host, &d);
 }
 

@@ -120,17 +120,20 @@ static struct str name_of(struct str key, struct str prefix)
 }
 
 unsigned attributes_of_headers(struct arena *a, struct str prefix, struct str headers,
-                               struct broker_attribute *to)
+                               struct broker_attribute *to, bool *are_more)
 {
     struct header h;
     unsigned n = 0;
 
-    while (n < BROKER_ATTRIBUTES_MAX && properties_next_header(&headers, &h)) {
-        struct str name = name_of(h.name, prefix);
+    *are_more = false;
+    while (!*are_more && properties_next_header(&headers, &h)) {
+        struct str name = name_of(h.name, prefix), value;
 
-        if (name.n == 0 || !text_of(a, &h, &to[n].value))
+        if (name.n == 0 || !text_of(a, &h, &value))
             continue;
-        to[n++].name = arena_str(a, name);
+        *are_more = n == BROKER_ATTRIBUTES_MAX;
+        if (!*are_more)
+            to[n++] = (struct broker_attribute){ arena_str(a, name), value };
     }
     return n;
 }

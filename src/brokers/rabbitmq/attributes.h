@@ -14,8 +14,8 @@ bool attributes_to_headers(struct arena *a, struct str prefix, const struct brok
                            unsigned n, amqp_table_t *to, char *why);
 
 /* Those of the headers (properties.h) that are attributes, in their order, BROKER_ATTRIBUTES_MAX at
- * most, as memory of a. Numbers, booleans and times become text; a header of any other type is none. An
- * empty prefix takes either of those that the binding knows. */
+ * most, as memory of a; *are_more: there is another one. Numbers, booleans and times become text; a
+ * header of any other type is none. An empty prefix takes either of those that the binding knows. */
 unsigned attributes_of_headers(struct arena *a, struct str prefix, struct str headers,
-                               struct broker_attribute *to);
+                               struct broker_attribute *to, bool *are_more);
 #endif

@@ -11,27 +11,65 @@ static struct str keep(char **at, struct str text)
     return copy;
 }
 
+/* Cut, with a mark, where it is longer than any that can be meant. */
+static struct str bounded(struct str text, bool *is_too_large)
+{
+    if (text.n > RELAY_RECEIVED_TEXT_BYTES_MAX) {
+        text.n = RELAY_RECEIVED_TEXT_BYTES_MAX;
+        *is_too_large = true;
+    }
+    return text;
+}
+
+static size_t attribute_bytes(const struct broker_attribute *a)
+{
+    return a->name.n + a->value.n;
+}
+
+/* Those that there is room for; returns their bytes. */
+static size_t choose_attributes(const struct broker_delivery *from, struct broker_attribute *list,
+                                struct broker_delivery *to)
+{
+    size_t bytes = 0;
+
+    to->n_attributes = 0;
+    for (unsigned i = 0; i < from->n_attributes; i++) {
+        const struct broker_attribute *a = &from->attributes[i];
+
+        if (to->n_attributes == BROKER_ATTRIBUTES_MAX ||
+            attribute_bytes(a) > RELAY_RECEIVED_ATTRIBUTES_BYTES_MAX - bytes) {
+            to->is_too_large = true;
+            continue;
+        }
+        bytes += attribute_bytes(a);
+        list[to->n_attributes++] = *a;
+    }
+    return bytes;
+}
+
 struct relay_received *relay_received_copy(const struct broker_delivery *d, uint64_t connection)
 {
-    unsigned n = d->n_attributes < BROKER_ATTRIBUTES_MAX ? d->n_attributes : BROKER_ATTRIBUTES_MAX;
-    size_t bytes = d->topic.n + d->id.n + d->content_type.n + d->body.n;
+    struct broker_attribute chosen[BROKER_ATTRIBUTES_MAX];
+    struct broker_delivery c = *d;
     struct relay_received *r;
+    size_t bytes;
     char *at;
 
-    for (unsigned i = 0; i < n; i++)
-        bytes += d->attributes[i].name.n + d->attributes[i].value.n;
-    r = mem_alloc(sizeof(*r) + bytes);
+    c.topic = bounded(d->topic, &c.is_too_large);
+    c.id = bounded(d->id, &c.is_too_large);
+    c.content_type = bounded(d->content_type, &c.is_too_large);
+    bytes = choose_attributes(d, chosen, &c);
+    r = mem_alloc(sizeof(*r) + bytes + c.topic.n + c.id.n + c.content_type.n + c.body.n);
     at = (char *)(r + 1);
-    *r = (struct relay_received){ .connection = connection, .d = *d };
-    r->d.topic = keep(&at, d->topic);
-    r->d.id = keep(&at, d->id);
-    r->d.content_type = keep(&at, d->content_type);
-    r->d.body = keep(&at, d->body);
-    for (unsigned i = 0; i < n; i++)
-        r->attributes[i] = (struct broker_attribute){ keep(&at, d->attributes[i].name),
-                                                      keep(&at, d->attributes[i].value) };
+    *r = (struct relay_received){ .connection = connection, .d = c };
+    r->d.topic = keep(&at, c.topic);
+    r->d.id = keep(&at, c.id);
+    r->d.content_type = keep(&at, c.content_type);
+    r->d.body = keep(&at, c.body);
+    for (unsigned i = 0; i < c.n_attributes; i++)
+        r->attributes[i] =
+            (struct broker_attribute){ keep(&at, chosen[i].name), keep(&at, chosen[i].value) };
     r->d.attributes = r->attributes;
-    r->d.n_attributes = n;
     return r;
 }
 

@@ -5,6 +5,12 @@
 #include "orderly/base/list.h"
 #include "orderly/infra/relay/broker.h"
 
+/* Bytes of a topic, an id or a media type, and of all attributes together. What is longer is told as too
+ * large, with as much of it: a broker may take a header of megabytes, and a message that can't be
+ * received becomes an event that holds what was sent. */
+#define RELAY_RECEIVED_TEXT_BYTES_MAX 1024
+#define RELAY_RECEIVED_ATTRIBUTES_BYTES_MAX 65536
+
 /* From the thread to the loop. */
 struct relay_letter {
     struct list link; /* the mailbox's, or another list's before */

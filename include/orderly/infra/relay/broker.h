@@ -84,9 +84,9 @@ struct broker_delivery {
     struct str id;           /* of the broker's own field for it; may be empty */
     struct str content_type; /* may be empty */
     const struct broker_attribute *attributes;
-    unsigned n_attributes; /* at most BROKER_ATTRIBUTES_MAX; more are passed over */
+    unsigned n_attributes; /* at most BROKER_ATTRIBUTES_MAX; with more it is too large */
     struct str body;       /* any bytes */
-    bool is_too_large;     /* the body is the first body_max bytes of it */
+    bool is_too_large; /* the body is the first body_max bytes of it, or something else is cut */
 };
 
 /* The relay. why: one line for people; names what was refused, and no secret. */

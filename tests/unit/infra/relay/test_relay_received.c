@@ -1,0 +1,128 @@
+/* What a relay copies of a message that a broker delivers: all of it, as far as it is bounded. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "../../../../src/infra/relay/relay_received.h"
+#include "orderly/base/check.h"
+
+static char letters[RELAY_RECEIVED_ATTRIBUTES_BYTES_MAX + 1];
+
+static struct str so_many(size_t n)
+{
+    memset(letters, 'x', sizeof(letters));
+    return (struct str){ letters, n };
+}
+
+static void received__is_a_copy_of_everything(void **state)
+{
+    const struct broker_attribute attributes[] = { { STR("id"), STR("m-1") },
+                                                   { STR("type"), STR_NONE } };
+    const struct broker_delivery d = { .handle = 7,
+                                       .topic = STR("payment.declined"),
+                                       .id = STR("i"),
+                                       .content_type = STR("application/json"),
+                                       .attributes = attributes,
+                                       .n_attributes = 2,
+                                       .body = STR("{}") };
+    struct relay_received *r = relay_received_copy(&d, 3);
+
+    (void)state;
+    assert_int_equal(r->connection, 3);
+    assert_int_equal(r->d.handle, 7);
+    assert_true(str_eq(r->d.topic, d.topic) && r->d.topic.p != d.topic.p);
+    assert_true(str_eq(r->d.id, d.id));
+    assert_true(str_eq(r->d.content_type, d.content_type));
+    assert_true(str_eq(r->d.body, d.body));
+    assert_int_equal(r->d.n_attributes, 2);
+    assert_true(str_eq(r->d.attributes[0].value, STR("m-1")));
+    assert_true(str_eq(r->d.attributes[1].name, STR("type")));
+    assert_false(r->d.is_too_large);
+    relay_received_free(r);
+}
+
+static void received__has_texts_of_so_many_bytes_and_no_more(void **state)
+{
+    struct broker_delivery d = { .body = STR("{}") };
+    struct str *const texts[] = { &d.topic, &d.id, &d.content_type };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        struct relay_received *r;
+
+        *texts[i] = so_many(RELAY_RECEIVED_TEXT_BYTES_MAX);
+        r = relay_received_copy(&d, 1);
+        assert_false(r->d.is_too_large);
+        relay_received_free(r);
+        *texts[i] = so_many(RELAY_RECEIVED_TEXT_BYTES_MAX + 1);
+        r = relay_received_copy(&d, 1);
+        assert_true(r->d.is_too_large);
+        assert_int_equal(r->d.topic.n + r->d.id.n + r->d.content_type.n,
+                         RELAY_RECEIVED_TEXT_BYTES_MAX);
+        assert_true(str_eq(r->d.body, STR("{}")));
+        relay_received_free(r);
+        *texts[i] = STR_NONE;
+    }
+}
+
+static void received__has_attributes_of_so_many_bytes_and_no_more(void **state)
+{
+    struct broker_attribute attributes[] = { { STR("a"), STR_NONE },
+                                             { STR("b"), STR("1") },
+                                             { STR("c"), STR("1") } };
+    struct broker_delivery d = { .attributes = attributes, .n_attributes = 2 };
+    struct relay_received *r;
+
+    (void)state;
+    attributes[0].value = so_many(RELAY_RECEIVED_ATTRIBUTES_BYTES_MAX - 3);
+    r = relay_received_copy(&d, 1);
+    assert_false(r->d.is_too_large);
+    assert_int_equal(r->d.n_attributes, 2);
+    relay_received_free(r);
+    attributes[0].value.n++;
+    r = relay_received_copy(&d, 1);
+    assert_true(r->d.is_too_large);
+    assert_int_equal(r->d.n_attributes, 1); /* that there is room for */
+    relay_received_free(r);
+    attributes[0].value = so_many(RELAY_RECEIVED_ATTRIBUTES_BYTES_MAX);
+    d.n_attributes = 3;
+    r = relay_received_copy(&d, 1);
+    assert_true(r->d.is_too_large);
+    assert_int_equal(r->d.n_attributes, 2);
+    assert_true(str_eq(r->d.attributes[0].name, STR("b")));
+    relay_received_free(r);
+}
+
+static void received__has_so_many_attributes_and_no_more(void **state)
+{
+    struct broker_attribute attributes[BROKER_ATTRIBUTES_MAX + 1];
+    struct broker_delivery d = { .attributes = attributes };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_LEN(attributes); i++)
+        attributes[i] = (struct broker_attribute){ STR("n"), STR("v") };
+    for (unsigned n = BROKER_ATTRIBUTES_MAX; n <= BROKER_ATTRIBUTES_MAX + 1; n++) {
+        struct relay_received *r;
+
+        d.n_attributes = n;
+        r = relay_received_copy(&d, 1);
+        assert_int_equal(r->d.n_attributes, BROKER_ATTRIBUTES_MAX);
+        assert_true(r->d.is_too_large == (n > BROKER_ATTRIBUTES_MAX));
+        relay_received_free(r);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(received__is_a_copy_of_everything),
+        cmocka_unit_test(received__has_texts_of_so_many_bytes_and_no_more),
+        cmocka_unit_test(received__has_attributes_of_so_many_bytes_and_no_more),
+        cmocka_unit_test(received__has_so_many_attributes_and_no_more),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
