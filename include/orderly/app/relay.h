@@ -40,6 +40,7 @@ struct relay {
 
     /* For readiness and metrics; whoever implements it writes them. */
     struct relay_counts counts;
+    uint64_t limit; /* messages a second, where orders go first; 0: none */
     bool is_connected;
     char why[RELAY_WHY_MAX]; /* it is not connected, or gets no further; "" : all is well */
 

@@ -353,6 +353,14 @@ static void write_relays(struct buf *b, const struct app *app)
             metrics_u64(b, "relay_connections_lost_total", relay_label(labels, i),
                         r->counts.losses);
     }
+    metrics_head(b, "relay_limit_messages_per_second", "gauge",
+                 "What a relay may publish, as orders go first; 0: as fast as it can.");
+    for (unsigned i = 0; i < SUBSCRIPTION_COUNT; i++) {
+        const struct relay *r = app_relay(app, (enum subscription_id)i);
+
+        if (r)
+            metrics_u64(b, "relay_limit_messages_per_second", relay_label(labels, i), r->limit);
+    }
     metrics_head(b, "relay_messages_total", "counter",
                  "Messages to and from brokers, by what became of them.");
     for (unsigned i = 0; i < SUBSCRIPTION_COUNT; i++) {

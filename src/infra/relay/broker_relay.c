@@ -160,6 +160,33 @@ static void take_status(struct broker_relay *r)
     memcpy(port->why, status.why, sizeof(port->why));
 }
 
+/* ---- pace ------------------------------------------------------------------------------------ */
+
+static int64_t now_ms(void)
+{
+    return (int64_t)(uv_hrtime() / 1000000);
+}
+
+static struct relay_pace_totals totals_of(const struct broker_relay *r)
+{
+    const struct histogram *h = &app_metrics(r->config.app)->publish_accepted;
+
+    return (struct relay_pace_totals){ h->n, h->sum_us, r->port.counts.published };
+}
+
+/* Whenever the thread has told something, which it does as long as it publishes. */
+static void set_pace(struct broker_relay *r)
+{
+    struct relay_pace_totals totals = totals_of(r);
+
+    if (!relay_pace_look(&r->pace, now_ms(), &totals) || r->port.limit == r->pace.limit)
+        return;
+    r->port.limit = r->pace.limit;
+    uv_mutex_lock(&r->lock);
+    r->limit_wanted = r->port.limit;
+    uv_mutex_unlock(&r->lock);
+}
+
 /* ---- letters --------------------------------------------------------------------------------- */
 
 static void on_mailbox_closed(struct mailbox *m)
@@ -201,6 +228,7 @@ static void on_letters(struct mailbox *m, struct list *letters)
     unsigned n = 0;
 
     take_status(r);
+    set_pace(r);
     do {
         if (!list_is_empty(letters))
             take_letter(r, container_of(list_pop_front(letters), struct relay_letter, link));
@@ -278,7 +306,10 @@ struct broker_relay *broker_relay_create(const struct broker_relay_config *confi
 
 void broker_relay_start(struct broker_relay *r)
 {
+    struct relay_pace_totals totals = totals_of(r);
+
     REQUIRE(!r->has_thread);
+    relay_pace_init(&r->pace, now_ms(), &totals);
     listen_now(r);
     r->has_thread = uv_thread_create(&r->thread, relay_thread_run, r) == 0;
     if (!r->has_thread) { /* no order waits for a broker, nor does the server for a thread */

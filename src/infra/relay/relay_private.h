@@ -13,6 +13,7 @@
 #define ORDERLY_SRC_INFRA_RELAY_PRIVATE_H
 #include "orderly/infra/loop/mailbox.h"
 #include "orderly/infra/relay/broker_relay.h"
+#include "orderly/infra/relay/relay_pace.h"
 #include "relay_inbound.h"
 #include "relay_received.h"
 #include "relay_render.h"
@@ -58,13 +59,15 @@ struct broker_relay {
     struct relay_item *items; /* broker.window of them */
     struct list free;
     struct relay_inbound inbound;
+    struct relay_pace pace;
     void (*on_closed)(void *ctx);
     void *closed_ctx;
 
     /* Guarded by lock. */
     uv_mutex_t lock;
     struct list handed;
-    struct list settled; /* received messages that are durable here, or are not wanted */
+    struct list settled;   /* received messages that are durable here, or are not wanted */
+    uint64_t limit_wanted; /* messages a second; 0: none */
     bool asked_to_drain, asked_to_end, asked_to_listen;
     struct str listens[BROKER_LISTENS_MAX]; /* to what, where it was asked to */
     unsigned n_listens;
@@ -76,6 +79,10 @@ struct broker_relay {
     struct broker *broker;
     struct relay_letter status_letter, ended_letter;
     struct list todo, unacked; /* unacked: the longest published first */
+    unsigned n_unacked;
+    uint64_t limit;       /* as limit_wanted was */
+    int64_t turn_ms;      /* the present turn began */
+    uint64_t done_before; /* work of the turns before it */
     struct list to_ack;
     uint64_t connection;     /* counts; handles are of one */
     struct relay_status now; /* goes to status */

@@ -12,6 +12,14 @@
 #define IDLE_MS 1000
 /* While the client has no room. */
 #define BUSY_MS 10
+/* A turn costs about the same whether it finds one message or fifty, so one that found few is not
+ * followed at once. Where the loop has set a limit, turns keep to a beat, which has room for some
+ * messages at the smallest limit. */
+#define TURN_SMALL 64
+#define TURN_MS 2
+#define BEAT_MS 5
+/* Under a limit the broker is to have no more to work off than what it is given in this time. */
+#define IN_THE_AIR_MS 250
 /* A connection that held this long was a good one: the next try after it comes soon. */
 #define STEADY_MS 5000
 
@@ -98,6 +106,7 @@ static struct relay_item *take_unacked(struct broker_relay *r, uint64_t tag)
             r->head_since_ms = now_ms();
         list_remove(&item->letter.link);
         item->is_unacked = false;
+        r->n_unacked--;
     }
     return item;
 }
@@ -222,6 +231,7 @@ static void take_back_unacked(struct broker_relay *r)
         item_of(link)->is_unacked = false;
         item_of(link)->turn++;
     }
+    r->n_unacked = 0;
     list_append_all(&r->unacked, &r->todo);
     list_append_all(&r->todo, &r->unacked);
 }
@@ -309,6 +319,7 @@ static void take(struct broker_relay *r)
     if (r->is_connected || r->asked_to_drain)
         list_append_all(&r->todo, &r->handed);
     list_append_all(&r->to_ack, &r->settled);
+    r->limit = r->limit_wanted;
     listens_anew = r->asked_to_listen;
     r->asked_to_listen = false;
     if (listens_anew) {
@@ -351,18 +362,33 @@ static enum broker_result publish_one(struct broker_relay *r, struct relay_item 
     if (list_is_empty(&r->unacked))
         r->head_since_ms = item->published_ms;
     list_push_back(&r->unacked, &item->letter.link);
+    r->n_unacked++;
     result = r->broker->ops->publish(r->broker, &m);
     if (result == BROKER_OK) {
         r->now.counts.published++;
     } else if (find_unacked(r, m.tag)) {
         list_remove(&item->letter.link);
         item->is_unacked = false;
+        r->n_unacked--;
         if (result == BROKER_REFUSED)
             refuse(r, item, str_of(r->broker->why));
         else
             list_push_front(&r->todo, &item->letter.link);
     }
     return result;
+}
+
+/* Messages that this turn may publish. */
+static uint64_t allowance(const struct broker_relay *r)
+{
+    uint64_t in_the_air = r->limit * IN_THE_AIR_MS / 1000;
+    uint64_t now = r->limit * BEAT_MS / 1000 + 1;
+
+    if (!r->limit)
+        return PUBLISH_MAX;
+    if (r->n_unacked >= in_the_air)
+        return 0;
+    return now < in_the_air - r->n_unacked ? now : in_the_air - r->n_unacked;
 }
 
 /* *wait_ms: how long the adapter may wait afterwards. */
@@ -377,7 +403,7 @@ static enum broker_result publish(struct broker_relay *r, int *wait_ms)
         *wait_ms = pause_ms < IDLE_MS ? (int)pause_ms : IDLE_MS;
         return BROKER_OK;
     }
-    for (unsigned n = 0; n < PUBLISH_MAX && !list_is_empty(&r->todo); n++) {
+    for (uint64_t n = allowance(r); n > 0 && !list_is_empty(&r->todo); n--) {
         enum broker_result result = publish_one(r, item_of(list_pop_front(&r->todo)));
 
         if (result == BROKER_LOST)
@@ -456,8 +482,32 @@ static void wait_for_try(struct broker_relay *r)
         (void)poll(&wake, 1, (int)left_ms);
 }
 
+static uint64_t work_done(const struct broker_relay *r)
+{
+    const struct relay_counts *n = &r->now.counts;
+
+    return n->published + n->acked + n->received + n->settled;
+}
+
+/* Lets more come together before the next turn, see TURN_SMALL. */
+static void gather(struct broker_relay *r)
+{
+    uint64_t done = work_done(r);
+    int64_t left_ms = r->turn_ms - now_ms();
+
+    if (r->limit)
+        left_ms += BEAT_MS;
+    else if (done - r->done_before < TURN_SMALL)
+        left_ms += TURN_MS;
+    if (r->is_connected && !r->is_draining && left_ms > 0)
+        uv_sleep((unsigned)left_ms);
+    r->turn_ms = now_ms();
+    r->done_before = done;
+}
+
 static void turn(struct broker_relay *r)
 {
+    gather(r);
     take(r);
     if (r->is_draining || r->is_ending)
         drain(r);

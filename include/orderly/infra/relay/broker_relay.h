@@ -12,6 +12,9 @@
  * RELAY_ACK_TIMEOUT_MS, which counts as a lost connection. At most `window` messages are in its hands,
  * however long the broker is away; the rest stays in the log.
  *
+ * It publishes as fast as the broker takes it, and slower while that would make orders wait
+ * (relay_pace.h).
+ *
  * A broker that can't be reached is tried again after RELAY_RETRY_MS, doubling to RELAY_RETRY_MS_MAX,
  * for ever; so is an adapter that could not be made anew where other topics have to be listened to.
  * Nothing of the server waits for it: neither a start nor an order, and the end no longer

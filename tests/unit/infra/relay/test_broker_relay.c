@@ -280,7 +280,7 @@ struct world {
     bool is_threadless; /* as where the system has no thread for the relay */
     uint64_t deadline_ms;
     bool (*reached)(struct world *w);
-    unsigned wanted;
+    unsigned wanted, in_the_air;
     char lines[4096]; /* names of log lines */
 };
 
@@ -640,6 +640,41 @@ static void relay__hands_over_no_more_than_its_window_to_a_broker_that_says_noth
     assert_whole_and_in_order(w);
 }
 
+static void set_limit(struct world *w, uint64_t limit)
+{
+    uv_mutex_lock(&w->relay->lock);
+    w->relay->limit_wanted = limit;
+    uv_mutex_unlock(&w->relay->lock);
+}
+
+static bool is_as_much_in_the_air_as_may_be(struct world *w)
+{
+    unsigned n;
+
+    SCRIPT(n = the_broker->most_unanswered);
+    return n >= w->in_the_air;
+}
+
+/* A quarter of a second's: 6 of 24 a second, 7 of 28. */
+static void relay__under_a_limit_gives_a_slow_broker_no_more_than_it_can_work_off(void **state)
+{
+    struct world *w = *state;
+
+    SCRIPT(the_broker->is_silent = true);
+    set_limit(w, 24);
+    some_messages(w, 100);
+    for (w->in_the_air = 6; w->in_the_air < WINDOW; w->in_the_air++) {
+        run_until(w, is_as_much_in_the_air_as_may_be);
+        assert_int_equal(the_broker->most_unanswered, w->in_the_air);
+        set_limit(w, 4 * (w->in_the_air + 1));
+    }
+    set_limit(w, 0);
+    run_until(w, is_window_full);
+    SCRIPT(the_broker->is_silent = false);
+    run_until(w, is_all_passed);
+    assert_whole_and_in_order(w);
+}
+
 static bool is_stuck(struct world *w)
 {
     return strstr(w->lines, "relay_stuck") != NULL;
@@ -958,6 +993,7 @@ int main(void)
         TEST(relay__waits_for_a_broker_that_is_away_at_the_start_and_no_command_waits_for_it),
         TEST(relay__publishes_again_what_was_not_acknowledged_when_the_connection_was_lost),
         TEST(relay__hands_over_no_more_than_its_window_to_a_broker_that_says_nothing),
+        TEST(relay__under_a_limit_gives_a_slow_broker_no_more_than_it_can_work_off),
         TEST(relay__publishes_again_what_the_broker_did_not_take),
         TEST(relay__makes_a_dead_letter_of_what_the_broker_will_never_take_and_goes_on),
         TEST(relay__goes_on_with_a_client_that_has_room_again),

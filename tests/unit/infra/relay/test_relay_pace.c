@@ -1,0 +1,217 @@
+/* The pace of a relay on a machine made of two numbers: how long an event waits when nothing is
+ * published, and how many messages a second the broker can be given before that wait grows. */
+#include "orderly/infra/relay/relay_pace.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define BASE_US 2000.0
+#define ORDERS 10000.0 /* events a second */
+
+struct machine {
+    struct relay_pace pace;
+    struct relay_pace_totals totals;
+    double events;  /* a second */
+    double base_us; /* that each waits, with nothing published */
+    double room;    /* messages a second at which the wait is twice as long */
+    double demand;  /* messages a second that there are to publish, and that a broker takes */
+    int64_t now_ms;
+};
+
+static void start(struct machine *m)
+{
+    relay_pace_init(&m->pace, m->now_ms, &m->totals);
+}
+
+static double published_now(const struct machine *m)
+{
+    return m->pace.limit && (double)m->pace.limit < m->demand ? (double)m->pace.limit : m->demand;
+}
+
+static void run(struct machine *m, int64_t ms)
+{
+    const double look_s = RELAY_PACE_LOOK_MS / 1000.0;
+
+    for (int64_t end_ms = m->now_ms + ms; m->now_ms < end_ms;) {
+        double published = published_now(m);
+        double wait_us = m->base_us * (1.0 + published / m->room);
+
+        m->totals.events += (uint64_t)(m->events * look_s);
+        m->totals.waited_us += m->events * look_s * wait_us;
+        m->totals.published += (uint64_t)(published * look_s);
+        m->now_ms += RELAY_PACE_LOOK_MS;
+        assert_true(relay_pace_look(&m->pace, m->now_ms, &m->totals));
+    }
+}
+
+static struct machine busy_machine(void)
+{
+    return (struct machine){
+        .events = ORDERS, .base_us = BASE_US, .room = 20000.0, .demand = 100000.0, .now_ms = 1000
+    };
+}
+
+static void pace__is_free_where_nothing_is_appended(void **state)
+{
+    struct machine m = busy_machine();
+
+    (void)state;
+    m.events = 0;
+    start(&m);
+    run(&m, 20000);
+    assert_int_equal(m.pace.state, RELAY_PACE_FREE);
+    assert_int_equal(m.pace.limit, 0);
+}
+
+static void pace__is_free_up_to_the_number_of_events_that_is_busy(void **state)
+{
+    struct machine below = busy_machine(), at = busy_machine();
+
+    (void)state;
+    below.events = RELAY_PACE_BUSY - 10; /* one less for each look */
+    at.events = RELAY_PACE_BUSY;
+    start(&below);
+    start(&at);
+    run(&below, 10000);
+    run(&at, 1000);
+    assert_int_equal(below.pace.state, RELAY_PACE_FREE);
+    assert_int_not_equal(at.pace.state, RELAY_PACE_FREE);
+}
+
+static void pace__is_free_up_to_the_rate_that_is_always_allowed(void **state)
+{
+    struct machine at = busy_machine(), above = busy_machine();
+
+    (void)state;
+    at.demand = RELAY_PACE_MIN;
+    above.demand = RELAY_PACE_MIN + 10;
+    start(&at);
+    start(&above);
+    run(&at, 10000);
+    run(&above, 1000);
+    assert_int_equal(at.pace.state, RELAY_PACE_FREE);
+    assert_int_not_equal(above.pace.state, RELAY_PACE_FREE);
+}
+
+static void pace__is_slowed_down_to_what_keeps_events_from_waiting_long(void **state)
+{
+    struct machine m = busy_machine();
+    double sum = 0;
+    int n = 0;
+
+    (void)state;
+    start(&m);
+    run(&m, 3000);
+    for (; n < 300; n++) { /* three probes, and what is between them */
+        run(&m, RELAY_PACE_LOOK_MS);
+        assert_true(m.pace.limit >= RELAY_PACE_MIN);
+        /* What a wait of 1.3 times the base and the slack leaves room for, and a step beyond. */
+        assert_true(published_now(&m) <= 20000.0 * 0.5 * 1.25);
+        sum += published_now(&m);
+    }
+    assert_true(sum / n > 4000.0); /* and makes use of it */
+}
+
+static void pace__lets_everything_pass_where_the_machine_has_room(void **state)
+{
+    struct machine m = busy_machine();
+
+    (void)state;
+    m.room = 1e9;
+    m.demand = 50000.0;
+    start(&m);
+    run(&m, 5000);
+    assert_int_equal(m.pace.state, RELAY_PACE_PACED);
+    assert_true(m.pace.limit >= 50000);
+}
+
+static void pace__is_free_again_soon_after_the_last_order(void **state)
+{
+    struct machine m = busy_machine();
+
+    (void)state;
+    start(&m);
+    run(&m, 3000);
+    assert_int_equal(m.pace.state, RELAY_PACE_PACED);
+    m.events = 0;
+    run(&m, (RELAY_PACE_QUIET_LOOKS - 1) * RELAY_PACE_LOOK_MS);
+    assert_int_equal(m.pace.state, RELAY_PACE_PACED);
+    run(&m, RELAY_PACE_LOOK_MS);
+    assert_int_equal(m.pace.state, RELAY_PACE_FREE);
+    assert_int_equal(m.pace.limit, 0);
+}
+
+static void pace__is_free_when_orders_end_while_it_is_probed(void **state)
+{
+    struct machine m = busy_machine();
+
+    (void)state;
+    start(&m);
+    while (m.pace.state != RELAY_PACE_PROBE)
+        run(&m, RELAY_PACE_LOOK_MS);
+    m.events = 0;
+    run(&m, RELAY_PACE_PROBE_LOOKS * RELAY_PACE_LOOK_MS);
+    assert_int_equal(m.pace.state, RELAY_PACE_FREE);
+}
+
+/* A slower disk, or more orders: what an event waits without the relay is not the relay's fault. */
+static void pace__finds_a_longer_wait_that_is_not_its_own(void **state)
+{
+    struct machine m = busy_machine();
+
+    (void)state;
+    m.room = 1e9;
+    m.demand = 50000.0;
+    start(&m);
+    run(&m, 5000);
+    m.base_us *= 4;
+    run(&m, 1500);
+    assert_true(m.pace.limit < 50000); /* it may be the one */
+    run(&m, RELAY_PACE_RUN_MS + 5000);
+    assert_true(m.pace.limit >= 50000);
+}
+
+static void pace__slows_down_when_the_broker_begins_to_cost(void **state)
+{
+    struct machine m = busy_machine();
+
+    (void)state;
+    m.room = 1e9;
+    start(&m);
+    run(&m, 8000);
+    assert_true(m.pace.limit >= 100000);
+    m.room = 5000.0;
+    run(&m, 3000);
+    assert_true(m.pace.limit <= 5000);
+}
+
+static void pace__looks_no_more_often_than_it_says(void **state)
+{
+    struct machine m = busy_machine();
+
+    (void)state;
+    start(&m);
+    assert_false(relay_pace_look(&m.pace, m.now_ms + RELAY_PACE_LOOK_MS - 1, &m.totals));
+    assert_true(relay_pace_look(&m.pace, m.now_ms + RELAY_PACE_LOOK_MS, &m.totals));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pace__is_free_where_nothing_is_appended),
+        cmocka_unit_test(pace__is_free_up_to_the_number_of_events_that_is_busy),
+        cmocka_unit_test(pace__is_free_up_to_the_rate_that_is_always_allowed),
+        cmocka_unit_test(pace__is_slowed_down_to_what_keeps_events_from_waiting_long),
+        cmocka_unit_test(pace__lets_everything_pass_where_the_machine_has_room),
+        cmocka_unit_test(pace__is_free_again_soon_after_the_last_order),
+        cmocka_unit_test(pace__is_free_when_orders_end_while_it_is_probed),
+        cmocka_unit_test(pace__finds_a_longer_wait_that_is_not_its_own),
+        cmocka_unit_test(pace__slows_down_when_the_broker_begins_to_cost),
+        cmocka_unit_test(pace__looks_no_more_often_than_it_says),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
