@@ -9,10 +9,10 @@ USAGE, CONFIG = 64, 78
 URLS = {"nats": "nats://127.0.0.1:1", "kafka": "kafka://127.0.0.1:1", "rabbitmq": "amqp://127.0.0.1:1"}
 
 
-def refused(tmp_path, code, *args):
+def refused(tmp_path, code, *args, env=None):
     done = subprocess.run([BINARY, "serve", "--listen", "127.0.0.1:0", "--data", tmp_path / "data", *args],
                           capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
-                          env=clean_environment())
+                          env=clean_environment(env))
     assert done.returncode == code and not done.stdout, done
     return done.stderr.splitlines()
 
@@ -44,3 +44,16 @@ def test_a_prefix_has_at_most_32_characters(tmp_path, kind):
     line, = refused(tmp_path, CONFIG, "--relay", URLS[kind], f"--set={option}={'x' * 31}{colon}",
                     f"--set=relay.modules={tmp_path}")
     assert f"there is no adapter {tmp_path}/orderly-{kind}.so" in line
+
+
+@pytest.mark.parametrize("kind, option", [("nats", "password"), ("nats", "token"), ("kafka", "password"),
+                                          ("rabbitmq", "password")])
+def test_a_secret_is_said_once(tmp_path, kind, option):
+    path = tmp_path / "secret"
+    path.write_text("in-the-file\n")
+    path.chmod(0o600)
+    line, = refused(tmp_path, CONFIG, "--relay", URLS[kind], f"--set=relay.{kind}.{option}_file={path}",
+                    f"--set=relay.modules={tmp_path}",
+                    env={f"ORDERLY_RELAY_{kind}_{option}".upper(): "in-the-environment"})
+    assert f"relay.{kind}.{option}_file: '{path}': the environment has the secret itself, too" in line
+    assert "in-the" not in line

@@ -187,6 +187,25 @@ static void take_flags(struct reader *r, unsigned n_args, char *const *args)
 
 /* ---- environment */
 
+/* A secret that is not in a file but in the environment: by no other way, as others can read these. */
+static bool take_secret(struct reader *r, struct str name, struct str value)
+{
+    for (unsigned i = 0; i < option_count(); i++) {
+        const struct option *opt = option_at(i);
+        char known[OPTION_ENV_MAX];
+
+        option_secret_name(opt, known);
+        if (!known[0] || !str_eq(name, str_of(known)))
+            continue;
+        if (value.n > RELAY_SECRET_MAX)
+            complain(r, RANK_ENV, "%s: must be at most %d bytes", known, RELAY_SECRET_MAX);
+        else if (value.n)
+            memcpy((char *)r->o + opt->secret_offset, value.p, value.n);
+        return true;
+    }
+    return false;
+}
+
 static void take_env(struct reader *r, char *const *env)
 {
     for (; env && *env; env++) {
@@ -197,6 +216,7 @@ static void take_env(struct reader *r, char *const *env)
         if (!equals || !str_starts_with(str_of(*env), STR("ORDERLY_")))
             continue;
         name = (struct str){ *env, (size_t)(equals - *env) };
+        is_known = take_secret(r, name, str_of(equals + 1));
         for (unsigned i = 0; i < option_count() && !is_known; i++) {
             char known[OPTION_ENV_MAX];
 

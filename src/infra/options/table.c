@@ -3,6 +3,7 @@
 #define AT(member)                                                                                 \
     .offset = offsetof(struct options, member), .size = sizeof(((struct options *)0)->member)
 #define AND(member) .offset_2 = offsetof(struct options, member)
+#define SECRET(member) .secret_offset = offsetof(struct options, member)
 
 #define HOUR_MS (3600 * 1000LL)
 #define DAY_MS (24 * HOUR_MS)
@@ -249,10 +250,11 @@ static const struct option bus[] = {
           AT(relays[index].user) },                                                                \
         { "relay." kind ".password_file",                                                          \
           "FILE",                                                                                  \
-          "mode 0600; its first line",                                                             \
+          "mode 0600; its first line; or the variable ORDERLY_RELAY_K_PASSWORD",                   \
           .help_key = shown("password_file"),                                                      \
           .type = OPTION_PATH,                                                                     \
-          AT(relays[index].password_file) },                                                       \
+          AT(relays[index].password_file),                                                         \
+          SECRET(relays[index].password) },                                                        \
         { "relay." kind ".tls_ca",                                                                 \
           "FILE",                                                                                  \
           "PEM; who may sign the broker's certificate",                                            \
@@ -280,8 +282,9 @@ static const struct option relays[] = {
     RELAY("nats", RELAY_NATS, TOLD_OF_EACH),
     RELAY("kafka", RELAY_KAFKA, TOLD_ALREADY),
     RELAY("rabbitmq", RELAY_RABBITMQ, TOLD_ALREADY),
-    { "relay.nats.token_file", "FILE", "mode 0600; its first line", .type = OPTION_PATH,
-      AT(relays[RELAY_NATS].token_file) },
+    { "relay.nats.token_file", "FILE",
+      "mode 0600; its first line; or the variable ORDERLY_RELAY_NATS_TOKEN", .type = OPTION_PATH,
+      AT(relays[RELAY_NATS].token_file), SECRET(relays[RELAY_NATS].token) },
     { "relay.nats.credentials_file", "FILE", "mode 0600; with a JWT and its seed",
       .type = OPTION_PATH, AT(relays[RELAY_NATS].credentials_file) },
 };
@@ -382,4 +385,17 @@ void option_env_name(const struct option *opt, char out[OPTION_ENV_MAX])
             out[n++] = *p == '.' || *p == '-' ? '_' : *p;
     }
     out[n] = 0;
+}
+
+void option_secret_name(const struct option *opt, char out[OPTION_ENV_MAX])
+{
+    size_t n;
+
+    out[0] = 0;
+    if (!opt->secret_offset)
+        return;
+    option_env_name(opt, out);
+    n = strlen(out);
+    REQUIRE(n > 5 && strcmp(out + n - 5, "_FILE") == 0);
+    out[n - 5] = 0;
 }

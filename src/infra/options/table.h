@@ -45,7 +45,9 @@ struct option {
     bool is_limit;        /* `what` is the unit and tells the type, `help` what happens beyond */
     uint64_t least, most;
     size_t offset, size; /* in struct options */
-    size_t offset_2;     /* a second place that gets the same value; 0: none */
+    size_t
+        secret_offset; /* char[RELAY_SECRET_MAX + 1]; its variable is this one's without _FILE; 0: none */
+    size_t offset_2; /* a second place that gets the same value; 0: none */
     size_t currency_offset;
 };
 
@@ -69,6 +71,8 @@ unsigned option_find(struct str key);
 /* payment.timeout -> ORDERLY_PAYMENT_TIMEOUT, delayMs -> DELAY_MS. */
 #define OPTION_ENV_MAX 96
 void option_env_name(const struct option *opt, char out[OPTION_ENV_MAX]);
+/* ORDERLY_RELAY_NATS_PASSWORD of password_file; "" where it has no secret_offset. */
+void option_secret_name(const struct option *opt, char out[OPTION_ENV_MAX]);
 /* The key that was probably meant, or NULL. */
 const char *option_nearest(struct str key);
 /* The nearer of what may_be_meant offers (NULL ends), or NULL if none is near. */

@@ -128,15 +128,25 @@ static void check_name(const char *name, const char *option, const char *text,
         complain(complaints, "relay.%s.%s: '%s': %s", name, option, text, RELAY_NAME_DETAIL);
 }
 
-/* The file's first line. */
+/* The file's first line, or that of the variable. */
 static void read_secret(const char *name, const char *option, const char *path,
-                        char out[RELAY_SECRET_MAX + 1], struct buf *complaints)
+                        const char *variable, char out[RELAY_SECRET_MAX + 1],
+                        struct buf *complaints)
 {
     char why[SECRET_FILE_WHY_MAX];
     size_t n = 0;
 
-    if (!path[0])
+    if (!path[0]) {
+        n = strcspn(variable, "\r\n");
+        memcpy(out, variable, n);
+        out[n] = 0;
         return;
+    }
+    if (variable[0]) {
+        complain(complaints, "relay.%s.%s: '%s': the environment has the secret itself, too", name,
+                 option, path);
+        return;
+    }
     if (secret_file_read(path, out, RELAY_SECRET_MAX, &n, why) != ERR_OK) {
         complain(complaints, "relay.%s.%s: '%s': %s", name, option, path, why);
         return;
@@ -209,8 +219,8 @@ static void create_one(struct relays *r, enum relay_kind kind, struct buf *compl
     check_name(name, "channel", o->channel, complaints);
     if (o->group[0])
         check_name(name, "group", o->group, complaints);
-    read_secret(name, "password_file", o->password_file, one->password, complaints);
-    read_secret(name, "token_file", o->token_file, one->token, complaints);
+    read_secret(name, "password_file", o->password_file, o->password, one->password, complaints);
+    read_secret(name, "token_file", o->token_file, o->token, one->token, complaints);
     relay_files_check(name, o, complaints);
     if (complaints->n != complained)
         return;

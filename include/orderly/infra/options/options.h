@@ -6,7 +6,8 @@
  * from them. The values that hold where nothing was said are those of the layers themselves
  * (app_config_default, http_limits_set_defaults), so that they are written down once.
  *
- * Pure but for reading the configuration file. No secret is an option: tokens are in a file.
+ * Pure but for reading the configuration file. No secret is a flag or a line of the file: they are in
+ * files of their own, or, those of relays, in the environment.
  */
 #ifndef ORDERLY_INFRA_OPTIONS_OPTIONS_H
 #define ORDERLY_INFRA_OPTIONS_OPTIONS_H

@@ -10,6 +10,7 @@
 #define RELAY_PREFIX_MAX                                                                           \
     32 /* an adapter has room for it, and a broker for it and the name behind it */
 #define RELAY_PATH_MAX 4096
+#define RELAY_SECRET_MAX 1024 /* bytes of a password or a token */
 
 /* name, first scheme, scheme with TLS. The name is that of the subscription and of the adapter. */
 #define RELAY_KIND_MAP(X)                                                                          \
@@ -55,6 +56,8 @@ struct relay_options {
     char user[RELAY_TEXT_MAX];
     char password_file[RELAY_PATH_MAX], token_file[RELAY_PATH_MAX];
     char credentials_file[RELAY_PATH_MAX];
+    /* By a variable, instead of a file; the first line counts. Never in a log, and never by a flag. */
+    char password[RELAY_SECRET_MAX + 1], token[RELAY_SECRET_MAX + 1];
     /* Names of the options of this relay that somebody set, but for the url, with blanks between: where
      * there is no such relay, they are warned of. */
     char said[RELAY_TEXT_MAX];

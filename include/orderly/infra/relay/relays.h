@@ -11,7 +11,6 @@
 
 /* In which relays_close is done, unless something hangs: a connect that is under way takes its time. */
 #define RELAYS_CLOSE_MS 8000
-#define RELAY_SECRET_MAX 1024 /* bytes of a password or a token */
 
 /* Everything it points to outlives the relays. */
 struct relays_config {

@@ -434,6 +434,32 @@ static void options__name_the_relays_that_were_spoken_of(void **state)
     assert_string_equal(f->o.relays[RELAY_RABBITMQ].said, "");
 }
 
+/* By a variable or by a file of its own, and by nothing that others can read. */
+static void options__take_secrets_of_relays_from_the_environment(void **state)
+{
+    char longest[64 + RELAY_SECRET_MAX + 2] = "ORDERLY_RELAY_KAFKA_PASSWORD=";
+    struct fixture *f = *state;
+    size_t n = strlen(longest);
+
+    memset(longest + n, 's', RELAY_SECRET_MAX);
+    give_env(f, longest);
+    give_env(f, "ORDERLY_RELAY_NATS_TOKEN=t");
+    give_env(f, "ORDERLY_RELAY_RABBITMQ_PASSWORD=");
+    assert_read(f);
+    assert_int_equal(f->warnings.n, 0);
+    assert_int_equal(strlen(f->o.relays[RELAY_KAFKA].password), RELAY_SECRET_MAX);
+    assert_string_equal(f->o.relays[RELAY_NATS].token, "t");
+    assert_string_equal(f->o.relays[RELAY_NATS].password, "");
+    assert_string_equal(f->o.relays[RELAY_RABBITMQ].password, "");
+    longest[n + RELAY_SECRET_MAX] = 's';
+    give_env(f, longest);
+    give_set(f, "relay.nats.password=x");
+    assert_int_equal(run(f), OPTIONS_USAGE);
+    assert_says(f, "ORDERLY_RELAY_KAFKA_PASSWORD: must be at most 1024 bytes");
+    assert_says(f, "there is no option 'relay.nats.password'");
+    assert_null(strstr(f->complaints.p, "sss"));
+}
+
 static void options__warns_of_variables_that_are_no_option(void **state)
 {
     struct fixture *f = *state;
@@ -569,6 +595,7 @@ int main(void)
         TEST(options__names_the_variable_of_a_fault),
         TEST(options__do_not_repeat_a_url_that_may_hold_a_password),
         TEST(options__name_the_relays_that_were_spoken_of),
+        TEST(options__take_secrets_of_relays_from_the_environment),
         TEST(options__warns_of_variables_that_are_no_option),
         TEST(options__a_file_that_is_not_there_is_a_fault),
         TEST(options__help_names_every_option),
