@@ -1,11 +1,14 @@
 """The adapter to NATS JetStream, alone with a real nats-server: what it promises by broker.h."""
 import os
 import signal
+import socket
+import threading
 import time
 
 import pytest
 
 import nats
+import nats_keys
 
 BODY_BYTES = 600
 
@@ -283,14 +286,34 @@ def test_a_server_without_jetstream_says_so(serve, adapter):
     assert answer["code"] == "lost" and "no JetStream" in answer["why"]
 
 
-def test_nobody_at_the_address_is_a_lost_connection(adapter, proxy):
+@pytest.fixture
+def refusing():
+    """A port that is taken, where nobody listens."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        yield s.getsockname()[1]
+
+
+def test_each_way_of_not_being_there_has_words_of_its_own(adapter, proxy, refusing):
     d = adapter(proxy(None).port)
-    assert d.connect(5000)["code"] == "lost"
-    assert d.connect(5000)["code"] == "lost"
+    assert d.connect()["why"] == d.connect()["why"] == "it closes the connection"
+    assert adapter(refusing).connect()["why"] == "it refuses connections"
+    why = adapter(1, address="nowhere.invalid:1").connect()["why"]
+    assert why.startswith("its name can't be resolved: ")
+    assert adapter(1, address="hangs.test:1").connect(100)["why"] == "no answer within 100 ms"
+    address = f"nowhere.invalid,127.0.0.1:{refusing},[::1]:1"
+    parts = adapter(1, address=address).connect()["why"].split("; ")
+    assert parts[0].startswith("nowhere.invalid: its name can't be resolved: ")
+    assert parts[1] == f"127.0.0.1:{refusing}: it refuses connections"
+    assert parts[2].startswith("[::1]:1: it ")  # where there is no IPv6 it is another reason
+
+
+def test_of_several_servers_the_first_that_is_there_is_taken(serve_once, adapter):
+    d = adapter(1, address=f"nowhere.invalid:1,127.0.0.1:{serve_once.port}")
+    assert d.connect()["code"] == "ok"
 
 
 def test_a_port_that_says_nothing_is_given_up_in_time(adapter):
-    import socket
     with socket.create_server(("127.0.0.1", 0)) as listener:
         d = adapter(listener.getsockname()[1])
         answer = d.connect(1000)
@@ -298,9 +321,6 @@ def test_a_port_that_says_nothing_is_given_up_in_time(adapter):
 
 
 def test_a_handshake_that_does_not_end_is_given_up_in_time(adapter):
-    import socket
-    import threading
-
     def talk(listener):
         peers = []
         while True:
@@ -343,7 +363,7 @@ def test_what_is_not_to_be_declared_and_is_missing_is_named(serve, adapter):
     server = serve()
     d = adapter(server.port, declares=0, listens=["payment.*"])
     answer = d.connect()
-    assert answer["code"] == "lost" and "ORDERS" in answer["why"] and "not found" in answer["why"]
+    assert answer["why"] == "stream ORDERS: there is none, and none is to be declared"
     with nats.Client(server.port) as c:
         c.stream()
         answer = d.connect()
@@ -388,7 +408,7 @@ def test_user_password_and_token_are_shown_and_a_wrong_one_is_told(serve, adapte
     assert d.connect()["code"] == "ok"
     for config in ({}, {"user": "shop", "password": "wr0ng"}, {"token": "s3cret word"}):
         answer = adapter(server.port, **config).connect()
-        assert answer["code"] == "lost" and "uthorization" in answer["why"], answer
+        assert answer["code"] == "lost" and answer["why"].startswith("it does not let us in: ")
         assert "s3cret" not in answer["why"] and "wr0ng" not in answer["why"]
     server = serve(name="token", config='authorization { token: "t0ken" }\n')
     assert adapter(server.port, token="t0ken").connect()["code"] == "ok"
@@ -402,7 +422,48 @@ def test_what_the_account_may_not_publish_ends_the_connection_with_the_reason(se
     d.publish(1)
     acked(d, 1)
     d.publish(2, topic="payment.approved")
-    assert "Permissions Violation" in d.serve_until_lost()
+    assert "it does not permit: Permissions Violation" in d.serve_until_lost()
+
+
+@pytest.mark.parametrize("forbidden, named", [
+    ('publish: { deny: "$JS.API.STREAM.INFO.>" }', "$JS.API.STREAM.INFO.ORDERS"),
+    ('publish: { deny: "$JS.API.STREAM.CREATE.>" }', "$JS.API.STREAM.CREATE.ORDERS"),
+    ('publish: { deny: "$JS.API.CONSUMER.>" }', "$JS.API.CONSUMER.INFO.ORDERS.g_payment"),
+    ('subscribe: { deny: "_INBOX.>" }', '"_INBOX.>"')])
+def test_what_the_account_may_not_ask_for_is_named_in_the_same_words_each_time(
+        forbidden, named, serve, adapter):
+    server = serve(config='authorization { users = [ { user: a, password: a, permissions: { '
+                          f'{forbidden} }} }} ] }}\n')
+    d = adapter(server.port, user="a", password="a", listens=["payment.*"])
+    whys = {d.connect()["why"] for _ in range(2)}
+    assert len(whys) == 1
+    why = whys.pop()
+    assert "it does not permit: Permissions Violation" in why and named in why
+
+
+def test_a_file_of_credentials_lets_in_and_one_of_another_operator_does_not(
+        serve, adapter, connected, tmp_path):
+    nats.need_server()
+    operator = nats_keys.Operator()
+    server = serve(config=operator.config)
+    path = operator.credentials(tmp_path / "user.creds")
+    d = connected(server.port, credentials=str(path), listens=["order.*"])
+    d.publish(1)
+    acked(d, 1)
+    assert d.receive(1)[0]["id"] == "m-1"
+    d.do("disconnect")
+    # Read anew for each connection: who renews it needs no restart.
+    operator.credentials(path, pub={"deny": ["orders.>"]})
+    assert d.connect()["code"] == "ok"
+    d.publish(2)
+    assert "it does not permit" in d.serve_until_lost()
+    d.do("disconnect")
+    nats_keys.Operator().credentials(path)
+    assert d.connect()["why"].startswith("it does not let us in: ")
+    path.unlink()
+    why = d.connect()["why"]
+    assert str(path) in why and "No such file" in why
+    assert adapter(server.port).connect()["why"].startswith("it does not let us in: ")
 
 
 def tls_config(paths):
@@ -429,13 +490,17 @@ def test_tls_shows_both_certificates_and_carries_what_plain_text_does(
     assert d.do("take", left, 100000)["received"] == left
     for wrong in ({"tls_ca": str(other["ca"])}, {"tls_certificate": "", "tls_key": ""},
                   {"tls_certificate": str(other["client"]), "tls_key": str(other["client_key"])}):
-        answer = adapter(server.port, "tls", **{**config, **wrong}).connect(10000)
+        answer = adapter(server.port, "tls", **{**config, **wrong}).connect()
         assert answer["code"] == "lost", answer
-    answer = adapter(server.port, "tls", **{**config, "tls_key": "/nowhere"}).connect()
-    assert answer["code"] == "lost" and "key" in answer["why"]
+        assert answer["why"].startswith("TLS fails: " if "tls_ca" in wrong
+                                        else "it closes the connection behind the handshake")
+    for option, path, what in (("tls_key", "/nowhere", "/nowhere"), ("tls_ca", "/nowhere", "/nowhere"),
+                               ("tls_key", str(other["client_key"]), "mismatch")):
+        why = adapter(server.port, "tls", **{**config, option: path}).connect()["why"]
+        assert option in why and path in why and what in why
     # No way around it, in either direction.
-    assert adapter(server.port).connect()["code"] == "lost"
-    assert adapter(serve(name="plain").port, "tls").connect()["code"] == "lost"
+    assert adapter(server.port).connect()["why"].startswith("TLS fails: ")
+    assert adapter(serve(name="plain").port, "tls").connect()["why"] == "TLS fails: it offers none"
 
 
 def test_a_certificate_of_another_host_is_not_taken(serve, adapter, tmp_path):
@@ -445,7 +510,7 @@ def test_a_certificate_of_another_host_is_not_taken(serve, adapter, tmp_path):
     answer = adapter(server.port, "tls", tls_ca=str(paths["ca"]),
                      tls_certificate=str(paths["client"]),
                      tls_key=str(paths["client_key"])).connect()
-    assert answer["code"] == "lost", answer
+    assert answer["code"] == "lost" and "TLS fails: " in answer["why"], answer
 
 
 # ---- in

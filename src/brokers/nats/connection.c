@@ -1,4 +1,5 @@
 #include "connection.h"
+#include "opening.h"
 #include "orderly/base/mem.h"
 #include "settings.h"
 #include "tls_records.h"
@@ -16,7 +17,7 @@
 /* Attempts that hang in a handshake with a server that stopped; they end when it ends or goes on. */
 #define HANGING_MAX 16
 
-enum opening { OPENING, OPENED, FAILED, ABANDONED };
+enum progress { OPENING, OPENED, FAILED, ABANDONED };
 
 struct connection {
     /* Owner's. */
@@ -33,8 +34,8 @@ struct connection {
     int bell;
     /* Guarded by lock. */
     pthread_mutex_t lock;
-    pthread_cond_t opened; /* opening changed */
-    enum opening opening;
+    pthread_cond_t opened; /* progress changed */
+    enum progress progress;
     natsConnection *opened_nc;
     char opening_why[BROKER_WHY_MAX];
     natsMsg **queue;
@@ -65,6 +66,16 @@ void connection_why(char *why, const char *format, ...)
     for (char *p = why; *p; p++)
         if ((unsigned char)*p < 0x20 || *p == 0x7f)
             *p = ' ';
+}
+
+const char *connection_detail(natsStatus s)
+{
+    const char *detail = nats_GetLastError(NULL), *end;
+
+    if (!detail || !detail[0])
+        return natsStatus_GetText(s);
+    end = detail[0] == '(' ? strstr(detail, "): ") : NULL;
+    return end ? end + 3 : detail;
 }
 
 const char *connection_inbox(const struct connection *c)
@@ -172,8 +183,20 @@ static natsStatus loop_detach(void *data)
 
 struct attempt {
     struct connection *c;
-    natsOptions *options;
+    struct opening opening;
+    char address[]; /* it may outlive whose it is */
 };
+
+static bool is_abandoned(void *ctx)
+{
+    struct connection *c = ctx;
+    bool is;
+
+    pthread_mutex_lock(&c->lock);
+    is = c->progress == ABANDONED;
+    pthread_mutex_unlock(&c->lock);
+    return is;
+}
 
 /* A thread of its own: the handshake of TLS and the name server know no time limit. The library must
  * not be closed while it is in there, so the last of it is to count itself out. */
@@ -181,36 +204,34 @@ static void *open_thread(void *arg)
 {
     struct attempt *a = arg;
     struct connection *c = a->c;
-    natsConnection *nc = NULL;
-    natsStatus s = natsConnection_Connect(&nc, a->options);
-    const char *detail = s == NATS_OK ? "" : nats_GetLastError(NULL);
-    bool is_abandoned;
+    char why[BROKER_WHY_MAX];
+    natsConnection *nc = opening_try(&a->opening, why);
+    bool was_abandoned;
 
-    natsOptions_Destroy(a->options);
+    natsOptions_Destroy(a->opening.options);
     mem_free(a);
     pthread_mutex_lock(&c->lock);
-    is_abandoned = c->opening == ABANDONED;
-    if (!is_abandoned) {
-        c->opening = s == NATS_OK ? OPENED : FAILED;
+    was_abandoned = c->progress == ABANDONED;
+    if (!was_abandoned) {
+        c->progress = nc ? OPENED : FAILED;
         c->opened_nc = nc;
-        connection_why(c->opening_why, "%s", detail && detail[0] ? detail : natsStatus_GetText(s));
+        connection_why(c->opening_why, "%s", why);
         pthread_cond_signal(&c->opened);
     }
     pthread_mutex_unlock(&c->lock);
-    if (is_abandoned)
+    if (was_abandoned)
         natsConnection_Destroy(nc);
     nats_ReleaseThreadMemory();
     release(c);
-    if (is_abandoned)
+    if (was_abandoned)
         atomic_fetch_sub(&hanging, 1);
     return NULL;
 }
 
 static void wait_for_thread(struct connection *c, pthread_t thread, int timeout_ms, char *why)
 {
-    bool is_abandoned;
-
     struct timespec until;
+    bool is_left;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += timeout_ms / 1000;
@@ -220,27 +241,28 @@ static void wait_for_thread(struct connection *c, pthread_t thread, int timeout_
         until.tv_nsec -= 1000000000;
     }
     pthread_mutex_lock(&c->lock);
-    while (c->opening == OPENING)
+    while (c->progress == OPENING)
         if (pthread_cond_timedwait(&c->opened, &c->lock, &until) == ETIMEDOUT)
             break;
-    if (c->opening == OPENED) {
+    if (c->progress == OPENED) {
         c->nc = c->opened_nc;
-    } else if (c->opening == FAILED) {
+    } else if (c->progress == FAILED) {
         connection_why(why, "%s", c->opening_why);
     } else {
         connection_why(why, "no answer within %d ms", timeout_ms);
-        c->opening = ABANDONED;
+        c->progress = ABANDONED;
         atomic_fetch_add(&hanging, 1);
     }
-    is_abandoned = c->opening == ABANDONED;
+    is_left = c->progress == ABANDONED;
     pthread_mutex_unlock(&c->lock);
-    if (is_abandoned)
+    if (is_left)
         pthread_detach(thread);
     else
         pthread_join(thread, NULL);
 }
 
-static bool start_thread(struct connection *c, natsOptions *options, pthread_t *thread, char *why)
+static bool start_thread(struct connection *c, natsOptions *options, struct str address,
+                         int timeout_ms, pthread_t *thread, char *why)
 {
     struct attempt *a;
     int code;
@@ -249,8 +271,15 @@ static bool start_thread(struct connection *c, natsOptions *options, pthread_t *
         connection_why(why, "%d earlier attempts still wait for the server", HANGING_MAX);
         return false;
     }
-    a = mem_alloc(sizeof(*a));
-    *a = (struct attempt){ c, options };
+    a = mem_alloc(sizeof(*a) + address.n + 1);
+    *a = (struct attempt){ .c = c };
+    (void)snprintf(a->address, address.n + 1, STR_FMT, STR_ARG(address));
+    a->opening = (struct opening){ .options = options,
+                                   .address = { a->address, address.n },
+                                   .timeout_ms = timeout_ms,
+                                   .is_tls = c->is_tls,
+                                   .is_given_up = is_abandoned,
+                                   .ctx = c };
     c->refs++;
     code = pthread_create(thread, NULL, open_thread, a);
     if (code) {
@@ -322,7 +351,7 @@ struct connection *connection_open(const struct broker_config *config, unsigned 
             : natsOptions_SetEventLoop(options, c, loop_attach, loop_read, loop_write, loop_detach);
     if (s != NATS_OK)
         connection_why(why, "%s", natsStatus_GetText(s));
-    if (s != NATS_OK || !start_thread(c, options, &thread, why)) {
+    if (s != NATS_OK || !start_thread(c, options, config->address, timeout_ms, &thread, why)) {
         natsOptions_Destroy(options);
         release(c);
         return NULL;
@@ -345,6 +374,19 @@ struct connection *connection_open(const struct broker_config *config, unsigned 
 
 /* ---- the life of it */
 
+/* Without the name of the inbox, which is another each time: the same is said in the same words. */
+static void write_status(const struct connection *c, natsStatus s, const char *text, char *why)
+{
+    const char *inbox = c->inbox ? strstr(text, c->inbox) : NULL;
+    const char *what = s == NATS_NOT_PERMITTED ? "it does not permit: " : "";
+
+    if (inbox)
+        connection_why(why, "%s%.*s_INBOX%s", what, (int)(inbox - text), text,
+                       inbox + strlen(c->inbox));
+    else
+        connection_why(why, "%s%s", what, text[0] ? text : natsStatus_GetText(s));
+}
+
 static bool is_well(struct connection *c, char *why)
 {
     const char *text = "";
@@ -357,7 +399,7 @@ static bool is_well(struct connection *c, char *why)
     if (overflowed)
         connection_why(why, "the server sends more than it was asked for");
     else if (s != NATS_OK && s != c->status_at_start)
-        connection_why(why, "%s", text[0] ? text : natsStatus_GetText(s));
+        write_status(c, s, text, why);
     else if (natsConnection_IsClosed(c->nc))
         connection_why(why, "the server has closed the connection");
     else

@@ -51,6 +51,8 @@ unsigned connection_hanging(void);
 
 /* Milliseconds of the monotonic clock. */
 int64_t connection_now(void);
+/* The library's own words for what failed last on this thread, without the place in its sources. */
+const char *connection_detail(natsStatus s);
 /* Writes one line of text without control characters into why (BROKER_WHY_MAX). */
 void connection_why(char *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
 #endif

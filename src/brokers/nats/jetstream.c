@@ -154,6 +154,8 @@ enum broker_result jetstream_need_stream(struct connection *c, const struct brok
         jetstream_answer_free(&a);
         return make_stream(c, config, stream, until_ms, why);
     }
+    if (a.err_code == JETSTREAM_NO_STREAM)
+        describe(&a, "there is none, and none is to be declared");
     if (a.code)
         return lost(&a, why, "stream", stream);
     if (yyjson_get_bool(yyjson_obj_get(yyjson_obj_get(a.root, "config"), "no_ack"))) {
@@ -208,6 +210,8 @@ enum broker_result jetstream_need_consumer(struct connection *c, const struct br
     if (ask(c, subject, STR(""), until_ms, &a, why) != BROKER_OK)
         return BROKER_LOST;
     if (a.err_code != JETSTREAM_NO_CONSUMER || !config->declares) {
+        if (a.err_code == JETSTREAM_NO_CONSUMER)
+            describe(&a, "there is none, and none is to be declared");
         if (a.code)
             return lost(&a, why, "consumer", consumer->name);
         return use_consumer(&a, consumer, why);

@@ -1,6 +1,5 @@
 #include "settings.h"
 #include "connection.h"
-#include "orderly/base/mem.h"
 #include <limits.h>
 #include <stdio.h>
 
@@ -60,30 +59,9 @@ bool settings_are_valid(const struct broker_config *c, char *why)
     return false;
 }
 
-static natsStatus set_servers(natsOptions *o, struct str address)
-{
-    char *urls[SETTINGS_SERVERS_MAX];
-    int n = 0;
-    natsStatus s;
-
-    while (address.n && n < SETTINGS_SERVERS_MAX) {
-        const char *comma = memchr(address.p, ',', address.n);
-        size_t len = comma ? (size_t)(comma - address.p) : address.n;
-        size_t size = len + sizeof("nats://");
-
-        urls[n] = mem_alloc(size);
-        snprintf(urls[n++], size, "nats://%.*s", (int)len, address.p);
-        address =
-            (struct str){ address.p + len + (comma != NULL), address.n - len - (comma != NULL) };
-    }
-    s = natsOptions_SetServers(o, (const char **)urls, n);
-    while (n)
-        mem_free(urls[--n]);
-    return s;
-}
-
-/* The first that fails says its name. */
-static natsStatus set_access(natsOptions *o, const struct broker_config *c, const char **what)
+/* The first that fails says its option, and its file. */
+static natsStatus set_access(natsOptions *o, const struct broker_config *c, const char **what,
+                             const char **file)
 {
     natsStatus s = NATS_OK;
 
@@ -94,7 +72,8 @@ static natsStatus set_access(natsOptions *o, const struct broker_config *c, cons
         *what = "token";
         s = natsOptions_SetToken(o, c->token.p);
     } else if (c->credentials.n) {
-        *what = "credentials file";
+        *what = "credentials_file";
+        *file = c->credentials.p;
         s = natsOptions_SetUserCredentialsFromFiles(o, c->credentials.p, NULL);
     }
     if (s == NATS_OK && settings_want_tls(c)) {
@@ -102,11 +81,13 @@ static natsStatus set_access(natsOptions *o, const struct broker_config *c, cons
         s = natsOptions_SetSecure(o, true);
     }
     if (s == NATS_OK && c->tls_ca.n) {
-        *what = "the file of trusted certificates";
+        *what = "tls_ca";
+        *file = c->tls_ca.p;
         s = natsOptions_LoadCATrustedCertificates(o, c->tls_ca.p);
     }
     if (s == NATS_OK && c->tls_certificate.n) {
-        *what = "the client's certificate and key";
+        *what = "tls_certificate or tls_key";
+        *file = c->tls_certificate.p;
         s = natsOptions_LoadCertificatesChain(o, c->tls_certificate.p, c->tls_key.p);
     }
     return s;
@@ -139,23 +120,18 @@ static natsStatus set_manner(natsOptions *o, const struct broker_config *c, int 
 
 natsOptions *settings_options(const struct broker_config *c, int timeout_ms, char *why)
 {
-    const char *what = "options";
+    const char *what = "options", *file = "";
     natsOptions *o = NULL;
     natsStatus s = natsOptions_Create(&o);
 
     if (s == NATS_OK)
-        s = set_servers(o, c->address);
-    if (s == NATS_OK)
         s = set_manner(o, c, timeout_ms);
     if (s == NATS_OK)
-        s = set_access(o, c, &what);
+        s = set_access(o, c, &what, &file);
     if (s == NATS_OK)
         return o;
-    {
-        const char *detail = nats_GetLastError(NULL);
-
-        connection_why(why, "%s: %s", what, detail && detail[0] ? detail : natsStatus_GetText(s));
-    }
+    connection_why(why, "%s%s%s%s: %s", what, file[0] ? " '" : "", file, file[0] ? "'" : "",
+                   connection_detail(s));
     natsOptions_Destroy(o);
     return NULL;
 }
