@@ -209,6 +209,8 @@ class Client(Peer):
 
     def __init__(self, port, frame_max=131072):
         super().__init__(socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS))
+        # A message is several small frames, which else wait for each other's acknowledgement.
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.sendall(b"AMQP\0\0\x09\x01")
         self.hear(START)
         self.say(START_OK, table({}) + short("PLAIN") + long("\0guest\0guest") + short("en_US"), 0)

@@ -25,13 +25,21 @@ def pytest_configure(config):
 
 
 def pytest_generate_tests(metafunc):
-    if "broker" not in metafunc.fixturenames:
-        return
-    asked = {name for m in metafunc.definition.iter_markers("promise") for name in m.args}
-    assert asked <= set(PROMISES), asked
-    metafunc.parametrize("broker", [name for name in sorted(BROKERS)
-                                    if asked <= BROKERS[name].promises],
-                         indirect=True, scope="module")
+    # All of them each time, so that pytest finds one broker's tests by the same number and keeps what
+    # they share until it comes to the next one.
+    if "broker" in metafunc.fixturenames:
+        metafunc.parametrize("broker", sorted(BROKERS), indirect=True, scope="module")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves out what a broker does not promise."""
+    def is_promised(item):
+        asked = {name for m in item.iter_markers("promise") for name in m.args}
+        assert asked <= set(PROMISES), asked
+        return not asked or asked <= BROKERS[item.callspec.params["broker"]].promises
+    kept = [item for item in items if is_promised(item)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
 
 
 @pytest.fixture(scope="session")

@@ -26,14 +26,16 @@ def orders(client, n, sku, flow=None):
 
 def settled(client, ids):
     """All these orders have come to their end or to rest, so nothing more is said of them."""
+    states = f"SHIPPED,STOCK_RESERVED,{shop.FINAL}"
     for order in ids:
-        client.get(f"/orders/{order}?until=SHIPPED,STOCK_RESERVED,{shop.FINAL}&wait=10s").is_(200)
+        eventually(lambda: client.get(f"/orders/{order}?until={states}&wait=10s").is_(200)
+                   .json["status"] in states.split(","))
 
 
-def said(client):
-    """What the server passes on: (id, key, topic) in the order of the log."""
+def said(client, topics=PASSED_ON):
+    """What the server passes on of these: (id, key, topic) in the order of the log."""
     return [(m["messageId"], m["correlationId"], m["topic"]) for m in client.all("/messages?limit=500")
-            if m["topic"].startswith(PASSED_ON)]
+            if m["topic"].startswith(topics)]
 
 
 def by_key(messages):
@@ -47,12 +49,12 @@ def without_repeats(ids):
     return list(dict.fromkeys(ids))
 
 
-def arrives(client, channel):
-    """Everything said is on the channel, and nothing else; what it recorded."""
+def arrives(client, channel, topics=PASSED_ON):
+    """Everything said of these is on the channel, and nothing else of them; what it recorded."""
     def has_all():
         # In this order: what is recorded was said before.
-        recorded = channel.recorded()
-        wanted = said(client)
+        recorded = [m for m in channel.recorded() if m[2].startswith(topics)]
+        wanted = said(client, topics)
         return {m[0] for m in recorded} == {m[0] for m in wanted} and (recorded, wanted)
     recorded, wanted = eventually(has_all)
     got = by_key(recorded)

@@ -5,6 +5,7 @@ never stops an order, and nothing is skipped. Duplicates have the same id.
 ORDERLY_BROKERS=full stops the broker for as long as people sleep, too."""
 import json
 import os
+import signal
 import time
 
 import pytest
@@ -87,6 +88,35 @@ def test_what_was_not_passed_on_at_the_end_is_passed_on_after_the_next_start(ser
     channel.broker.goes_on()
     with serve().client() as c:
         arrives(c, channel)
+
+
+def stand_still(server):
+    server.send_signal(signal.SIGSTOP)
+    # Its threads go on until one of them was there to hear it.
+    _, status = os.waitpid(server.process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+
+
+def test_a_server_that_is_killed_or_stopped_amid_orders_skips_nothing(serve, channel):
+    """Killed while it runs, after it has stood still, and while it does."""
+    ids, sku = [], None
+    for life in range(3):
+        server = serve()
+        with server.client() as c:
+            sku = sku or shop.add_product(c, stock=1000)
+            ids += orders(c, 15, sku) + orders(c, 5, sku, "pay_first")
+            if life > 0:
+                stand_still(server)
+            if life == 1:
+                server.send_signal(signal.SIGCONT)
+                ids += orders(c, 5, sku)
+        server.process.kill()
+        server.wait()
+    with serve().client() as c:
+        settled(c, ids)
+        arrives(c, channel)
+        for id in ids:
+            assert shop.types_of(c, id) in (shop.PAY_FIRST_EVENTS, shop.STOCK_FIRST_EVENTS)
 
 
 @needs_full

@@ -110,8 +110,6 @@ class InProcess(Broker):
             listener.tell(**what)
 
     def open(self, channel):
-        for other in self.listeners.values():
-            other.tell(ends=True)
         self.listeners[channel] = Listener()
         self.listeners[channel].start()
 
