@@ -149,6 +149,12 @@ class RabbitServer:
         if self.is_running():
             self.signal(signal.SIGKILL)
             self.process.wait(timeout=START_SECONDS)
+            # That was the script. What it has started dies by itself, and until then its sockets and
+            # files are not given back.
+            deadline = time.monotonic() + START_SECONDS
+            while accepts(self.port):
+                assert time.monotonic() < deadline, "the node does not end"
+                time.sleep(0.01)
         if self.epmd:
             self.epmd.terminate()
             self.epmd.wait(timeout=START_SECONDS)
