@@ -11,6 +11,7 @@ from tried import Broker
 
 class RabbitMq(Broker):
     name = "rabbitmq"
+    promises = Broker.promises | {"alarms"}
 
     def __init__(self, folder):
         adapter("rabbitmq")
@@ -18,6 +19,7 @@ class RabbitMq(Broker):
         self.door = Proxy(self.node.port)
         self.url = f"amqp://127.0.0.1:{self.door.port}"
         self.kept = {}
+        self.is_alarmed = False
 
     def close(self):
         self.door.close()
@@ -51,6 +53,14 @@ class RabbitMq(Broker):
         self.door.cut()
         self.door.mute(False)
 
+    def alarm(self):
+        self.is_alarmed = True
+        self.node.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
+
+    def calm(self):
+        self.node.ctl("set_vm_memory_high_watermark", "0.4")
+        self.is_alarmed = False
+
     def restore(self):
         if not self.node.is_running():
             self.node.stop()
@@ -58,6 +68,8 @@ class RabbitMq(Broker):
         self.goes_on()
         if self.door.is_mute:
             self.hear()
+        if self.is_alarmed:
+            self.calm()
 
     def put(self, channel, topic, body, headers=None, key=None):
         given = dict(headers or {})
