@@ -31,6 +31,16 @@ start() {
     exit 1
 }
 
+# arrives ORDER FLOW STATUS: waits until it does, and ends with what the processes say where it does not.
+arrives() {
+    status=$(curl -sf "$orders/orders/$1?until=$3&wait=30s" | field status)
+    echo "order $1 of $2: $status"
+    [ "$status" != "$3" ] || return 0
+    echo "that is not $3; what the processes warn of:" >&2
+    grep -h ' level=warn \| level=error ' "$folder"/*.log | sort -u -t' ' -k3 | tail -n 10 >&2
+    exit 1
+}
+
 at() { sed -n 's/^listening on //p' "$folder/$1.out"; }
 
 field() { grep -o "\"$1\":\"[^\"]*" | head -n 1 | cut -d'"' -f4; }
@@ -43,12 +53,12 @@ orders=$(at orders)
 address='{"street":"1 Main St","city":"Springfield","postalCode":"62701","country":"US"}'
 
 order=$(curl -sf "$orders/orders" --json "{\"customerId\":\"me\",\"items\":[{\"sku\":\"WIDGET-001\",\"quantity\":2}],\"shippingAddress\":$address}" | field orderId)
-echo "order $order of stock_first: $(curl -sf "$orders/orders/$order?until=SHIPPED&wait=30s" | field status)"
+arrives "$order" stock_first SHIPPED
 
 cart=$(curl -sf "$orders/carts" --json '{"customerId":"me"}' | field cartId)
 curl -sf "$orders/carts/$cart/items" --json '{"productId":"MUG-CERAMIC-001","quantity":1}' >"$folder/cart"
 order=$(curl -sf "$orders/orders/checkout" --json "{\"cartId\":\"$cart\",\"shippingAddress\":$address}" | field orderId)
-echo "order $order of pay_first: $(curl -sf "$orders/orders/$order?until=STOCK_RESERVED&wait=30s" | field status)"
+arrives "$order" pay_first STOCK_RESERVED
 
 for context in payments inventory shipments; do
     echo "what $context decided:"

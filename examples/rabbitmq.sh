@@ -18,10 +18,11 @@ epmd -port $ERL_EPMD_PORT -address 127.0.0.1 &
 names=$!
 setsid /usr/lib/rabbitmq/bin/rabbitmq-server >"$store/output" 2>&1 &
 broker=$!
-trap 'kill -- -$broker 2>/dev/null; wait $broker; kill $names; rm -rf "$store"' EXIT
+trap 'kill -- -$broker 2>/dev/null; wait $broker; kill $names 2>/dev/null; rm -rf "$store"' EXIT
 trap 'exit 1' INT TERM
 for _ in $(seq 600); do
-    ! bash -c ": >/dev/tcp/127.0.0.1/$port" 2>/dev/null || break
+    ! grep -q 'completed with' "$store/output" || break
+    kill -0 $broker 2>/dev/null || { echo "rabbitmq-server does not start; is one of the ports $port to $((port + 2)) taken? AMQP_PORT names another." >&2; tail -n 3 "$store/output" | cut -c 1-300 >&2; exit 1; }
     sleep 0.1
 done
 "$here/four_processes.sh" "amqp://127.0.0.1:$port"
