@@ -27,7 +27,8 @@ class Proxy:
         self.port = self.listener.getsockname()[1]
         self.bell, self.bell_end = socket.socketpair()
         self.pairs = {}
-        self.wants_cut = False
+        self.wants_cut = self.wants_frozen = False
+        self.frozen = []
         self.ends = False
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -41,6 +42,13 @@ class Proxy:
         """Ends all connections, with a reset."""
         self._ask("wants_cut", True)
 
+    def freeze(self):
+        """From now on nothing is read from any connection that is there, nor written to it, nor is it
+        closed, whatever its other side does; later ones are as ever."""
+        self.is_frozen = threading.Event()
+        self._ask("wants_frozen", True)
+        self.is_frozen.wait()
+
     def mute(self, is_mute=True):
         """What the broker says is lost from now on, what is said to it arrives. To be followed by
         cut() before the broker is heard again, since a piece of a stream makes no sense."""
@@ -50,7 +58,7 @@ class Proxy:
     def close(self):
         self._ask("ends", True)
         self.thread.join()
-        for s in (self.listener, self.bell, self.bell_end):
+        for s in (self.listener, self.bell, self.bell_end, *self.frozen):
             s.close()
 
     def _ask(self, name, value):
@@ -67,12 +75,23 @@ class Proxy:
                     self._serve(key.fileobj, events)
                 with self.lock:
                     ends, cuts, self.wants_cut = self.ends, self.wants_cut, False
+                    freezes, self.wants_frozen = self.wants_frozen, False
+                if freezes:
+                    self._freeze()
                 if ends or cuts:
                     for s in list(self.pairs):
                         if s in self.pairs:
                             self._end(s, is_reset=True)
                 if ends:
                     return
+
+    def _freeze(self):
+        for s in self.pairs:
+            if self.selector.get_map().get(s):
+                self.selector.unregister(s)
+        self.frozen += self.pairs
+        self.pairs = {}
+        self.is_frozen.set()
 
     def _serve(self, s, events):
         if s is self.listener:

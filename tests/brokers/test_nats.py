@@ -326,10 +326,13 @@ def test_a_handshake_that_does_not_end_is_given_up_in_time(adapter):
         while True:
             try:
                 peers.append(listener.accept()[0])
+            except OSError:
+                break
+            try:
                 peers[-1].sendall(b'INFO {"server_id":"x","version":"2.9.10","tls_required":true,'
                                   b'"headers":true,"max_payload":1048576}\r\n')
             except OSError:
-                break
+                pass  # it has given up before it was accepted
         for peer in peers:
             peer.close()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -384,7 +387,8 @@ def test_streams_and_consumers_that_can_not_work_are_named(serve, adapter):
         c.api("STREAM.DELETE.ORDERS")
         c.stream()
         for wrong in ({"ack_policy": "all"}, {"filter_subject": "orders.stock.>"},
-                      {"deliver_subject": "elsewhere"}):
+                      {"deliver_subject": "elsewhere"}, {"max_deliver": 5},
+                      {"headers_only": True}):
             c.consumer("g_payment", "orders.payment.>", **wrong)
             assert "consumer g_payment" in d.connect()["why"]
             c.api("CONSUMER.DELETE.ORDERS.g_payment")
@@ -610,6 +614,50 @@ def test_what_was_not_acked_comes_again_to_the_next_connection_before_what_is_ne
         d.ack(m)
 
 
+def test_what_comes_again_comes_in_the_streams_order_whoever_gave_it_back(serve, connected):
+    server = serve()
+    with nats.Client(server.port) as c:
+        c.stream()
+        c.consumer("g_payment", "orders.payment.>", ack_wait=10**9)
+        for n in range(6):
+            c.put("orders.payment.approved", b"%d" % n)
+        # Somebody had five of them, and wants the fourth and then the second another time.
+        c.publish("$JS.API.CONSUMER.MSG.NEXT.ORDERS.g_payment", b'{"batch":5}',
+                  reply="_INBOX.test.pulled")
+        replies = [next_request(c)[0] for _ in range(5)]
+        for n in (3, 1):
+            c.publish(replies[n], b"-NAK")
+        c.ask("nowhere")  # so that the server has heard it
+        d = connected(server.port, listens=["payment.*"])
+        assert [m["body"] for m in d.receive(6)] == [b"%d" % n for n in range(6)]
+        for m in d.of("received"):
+            d.ack(m)
+
+
+def test_what_goes_to_a_connection_that_is_half_dead_comes_before_what_is_behind_it(
+        serve, connected, proxy):
+    server = serve()
+    door = proxy(server.port)
+    with nats.Client(server.port) as c:
+        c.stream()
+        c.consumer("g_payment", "orders.payment.>", ack_wait=10**9)
+        d = connected(door.port, listens=["payment.*"], unacked_max=2)
+        d.serve_until(lambda: c.api("CONSUMER.INFO.ORDERS.g_payment")["num_waiting"] == 2)
+        # The server goes on to see it there, with room for two messages.
+        door.freeze()
+        d.do("disconnect")
+        assert d.connect()["code"] == "ok"
+        for n in range(6):
+            c.put("orders.payment.approved", b"%d" % n)
+    bodies = []
+    while len(bodies) < 6:
+        for m in d.receive(1):
+            bodies.append(m["body"])
+            d.ack(m)
+        d.events.clear()
+    assert bodies == [b"%d" % n for n in range(6)]
+
+
 def test_what_takes_longer_than_its_time_to_be_acked_does_not_come_twice(serve, connected):
     server = serve()
     with nats.Client(server.port) as c:
@@ -624,6 +672,17 @@ def test_what_takes_longer_than_its_time_to_be_acked_does_not_come_twice(serve, 
         assert len(d.of("received")) == 1
         d.ack(d.of("received")[0])
         d.serve_until(lambda: c.api("CONSUMER.INFO.ORDERS.g_payment")["num_ack_pending"] == 0)
+
+
+def test_limits_of_a_consumer_that_is_there_are_kept(serve, connected):
+    server = serve()
+    with nats.Client(server.port) as c:
+        c.stream()
+        c.consumer("g_payment", "orders.payment.>", max_batch=3, max_expires=10**9)
+        for n in range(20):
+            c.put("orders.payment.approved", b"%d" % n)
+        d = connected(server.port, listens=["payment.*"])
+        assert d.do("take", 20, 100000)["received"] == 20
 
 
 def test_after_stop_receiving_nothing_comes_and_acks_still_go(serve, connected):

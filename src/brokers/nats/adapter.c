@@ -122,14 +122,16 @@ static enum broker_result take_stream_answer(struct relay_nats *r, natsMsg *m)
     return result;
 }
 
-static enum broker_result take_message(struct relay_nats *r, natsMsg *m)
+/* *kept: NULL afterwards where somebody keeps it. */
+static enum broker_result take_message(struct relay_nats *r, natsMsg **kept)
 {
+    natsMsg *m = *kept;
     const char *subject = natsMsg_GetSubject(m), *reply = natsMsg_GetReply(m), *what;
     const char *inbox = connection_inbox(r->connection);
     size_t n = strlen(inbox);
 
     if (reply && strncmp(reply, "$JS.ACK.", 8) == 0)
-        return incoming_take(&r->incoming, r->connection, m, r->base.why);
+        return incoming_take(&r->incoming, kept, r->base.why);
     if (strncmp(subject, inbox, n) != 0 || subject[n] != '.' || !subject[n + 1] ||
         subject[n + 2] != '.')
         return BROKER_OK;
@@ -158,7 +160,7 @@ static enum broker_result take_messages(struct relay_nats *r, unsigned *taken)
         m = connection_take(r->connection);
         if (!m)
             break;
-        result = take_message(r, m);
+        result = take_message(r, &m);
         natsMsg_Destroy(m);
     }
     return result;

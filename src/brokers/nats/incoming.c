@@ -5,10 +5,11 @@
 #include <stdio.h>
 
 #define ACK STR("+ACK")
-#define NOT_ACK STR("-NAK")
 #define IN_PROGRESS STR("+WPI")
 /* How often it is looked for what takes long. */
 #define LOOK_MS 500
+/* The same, of the end of a phase. */
+#define PHASE_LOOK_MS 100
 #define NS_PER_MS INT64_C(1000000)
 #define TOKENS_MAX 13
 #define PREFIX_DEFAULT STR("ce-")
@@ -20,7 +21,9 @@ static void forget(struct incoming *in)
     in->n_free = 0;
     for (unsigned i = in->config->unacked_max; i-- > 0;) {
         mem_free(in->slots[i].reply);
+        natsMsg_Destroy(in->slots[i].untold);
         in->slots[i].reply = NULL;
+        in->slots[i].untold = NULL;
         in->slots[i].round++;
         in->free_slots[in->n_free++] = i;
     }
@@ -71,6 +74,21 @@ static void name_consumer(struct incoming *in, struct incoming_consumer *k, stru
             *p = '_';
 }
 
+/* OTHERS: whether it is over. */
+static void hear_counts(struct incoming_consumer *k, const struct jetstream_consumer *counts)
+{
+    int64_t now = connection_now();
+
+    k->n_pending = counts->n_pending;
+    /* Who still asks when all requests of an earlier connection are over is somebody else. */
+    if (counts->n_waiting && now < k->phase_ends_ms) {
+        k->look_at_ms = now + INCOMING_OTHERS_MS;
+        return;
+    }
+    k->phase = k->n_pending ? INCOMING_PENDING : INCOMING_GOING;
+    k->phase_ends_ms = now + k->ack_wait_ms + INCOMING_SLACK_MS;
+}
+
 enum broker_result incoming_begin(struct incoming *in, struct connection *c, const char *stream,
                                   int64_t until_ms, char *why)
 {
@@ -87,8 +105,12 @@ enum broker_result incoming_begin(struct incoming *in, struct connection *c, con
         if (jetstream_need_consumer(c, in->config, stream, &wanted, until_ms, why) != BROKER_OK)
             return BROKER_LOST;
         k->ack_wait_ms = wanted.ack_wait_ms;
-        if (wanted.has_pending)
-            k->ask_at_ms = connection_now() + wanted.ack_wait_ms + INCOMING_SLACK_MS;
+        k->expires_max_ms = wanted.expires_max_ms;
+        k->batch_max = wanted.batch_max && wanted.batch_max < in->config->unacked_max
+                           ? (unsigned)wanted.batch_max
+                           : in->config->unacked_max;
+        k->phase_ends_ms = connection_now() + INCOMING_REQUEST_MS + INCOMING_SLACK_MS;
+        hear_counts(k, &wanted);
     }
     return BROKER_OK;
 }
@@ -122,24 +144,27 @@ static void drop_request(struct incoming_consumer *k, unsigned at)
 }
 
 /* Where not all consumers can be asked at a time each soon lets the next. */
-static int64_t request_ms(const struct incoming *in)
+static int64_t request_ms(const struct incoming *in, const struct incoming_consumer *k)
 {
-    return in->config->unacked_max < in->config->n_listens ? INCOMING_TURN_MS : INCOMING_REQUEST_MS;
+    int64_t ms = in->config->unacked_max < in->config->n_listens ? INCOMING_TURN_MS
+                 : k->phase == INCOMING_AGAIN                    ? INCOMING_AGAIN_MS
+                                                                 : INCOMING_REQUEST_MS;
+
+    return k->expires_max_ms && k->expires_max_ms < ms ? k->expires_max_ms : ms;
 }
 
-static enum broker_result ask_one(struct incoming *in, struct connection *c, const char *stream,
-                                  unsigned at, char *why)
+static enum broker_result request(struct incoming *in, struct connection *c, const char *stream,
+                                  unsigned at, unsigned batch, char *why)
 {
     struct incoming_consumer *k = &in->consumers[at];
-    unsigned used = asked(k) + k->unacked, batch = (k->share + 1) / 2, left = room(in);
     char subject[JETSTREAM_SUBJECT_MAX + INCOMING_NAME_MAX], reply[JETSTREAM_SUBJECT_MAX];
+    unsigned left = room(in);
     char body[96];
 
-    /* Half of it at a time: there is a request at the server while the other is being filled. */
-    if (used + batch > k->share || k->n_requests == INCOMING_REQUESTS_MAX)
-        return BROKER_OK;
     if (batch > left)
         batch = left;
+    if (batch > k->batch_max)
+        batch = k->batch_max;
     if (batch == 0)
         return BROKER_OK;
     k->requests[k->n_requests++] =
@@ -147,8 +172,64 @@ static enum broker_result ask_one(struct incoming *in, struct connection *c, con
     snprintf(subject, sizeof(subject), "$JS.API.CONSUMER.MSG.NEXT.%s.%s", stream, k->name);
     snprintf(reply, sizeof(reply), "%s.N.%u.%" PRIu32, connection_inbox(c), at, in->requests);
     snprintf(body, sizeof(body), "{\"batch\":%u,\"expires\":%" PRId64 "}", batch,
-             request_ms(in) * NS_PER_MS);
+             request_ms(in, k) * NS_PER_MS);
     return connection_send(c, subject, reply, str_of(body), why);
+}
+
+/* Half of its share at a time: there is a request at the server while the other is being filled. */
+static enum broker_result ask_for_new(struct incoming *in, struct connection *c, const char *stream,
+                                      unsigned at, char *why)
+{
+    struct incoming_consumer *k = &in->consumers[at];
+    unsigned used = asked(k) + k->unacked, batch = (k->share + 1) / 2;
+
+    if (used + batch > k->share || k->n_requests == INCOMING_REQUESTS_MAX)
+        return BROKER_OK;
+    return request(in, c, stream, at, batch, why);
+}
+
+static void tell_untold(struct incoming *in, unsigned at);
+
+static enum broker_result ask_again(struct incoming *in, struct connection *c, const char *stream,
+                                    unsigned at, int64_t now, char *why)
+{
+    struct incoming_consumer *k = &in->consumers[at];
+
+    if (k->again < k->n_again && k->n_requests)
+        return BROKER_OK;
+    if (k->again < k->n_again && now < k->phase_ends_ms)
+        return request(in, c, stream, at, k->n_again - k->again, why);
+    k->phase = INCOMING_GOING;
+    tell_untold(in, at);
+    return BROKER_OK;
+}
+
+static enum broker_result ask_one(struct incoming *in, struct connection *c, const char *stream,
+                                  unsigned at, int64_t now, char *why)
+{
+    struct incoming_consumer *k = &in->consumers[at];
+    char reply[JETSTREAM_SUBJECT_MAX];
+
+    switch (k->phase) {
+    case INCOMING_OTHERS:
+        if (now < k->look_at_ms)
+            return BROKER_OK;
+        k->look_at_ms = now + INCOMING_REQUEST_MS; /* the answer brings it forward */
+        snprintf(reply, sizeof(reply), "%s.K.%u", connection_inbox(c), at);
+        return jetstream_ask_consumer(c, stream, k->name, reply, why);
+    case INCOMING_PENDING:
+        if (now < k->phase_ends_ms)
+            return BROKER_OK;
+        k->phase = INCOMING_AGAIN;
+        k->phase_ends_ms = now + k->ack_wait_ms + INCOMING_MISSING_MS;
+        k->n_again = k->n_pending < k->share ? (unsigned)k->n_pending : k->share;
+        return ask_again(in, c, stream, at, now, why);
+    case INCOMING_AGAIN:
+        return ask_again(in, c, stream, at, now, why);
+    case INCOMING_GOING:
+        return ask_for_new(in, c, stream, at, why);
+    }
+    return BROKER_OK;
 }
 
 /* Neither filled nor ended: the server has forgotten it, or has no such consumer any more, which it
@@ -172,6 +253,7 @@ enum broker_result incoming_take_answer(struct incoming *in, const char *what, n
                                         char *why)
 {
     struct jetstream_answer a;
+    struct jetstream_consumer counts;
     uint64_t at;
     bool is_gone;
 
@@ -179,6 +261,10 @@ enum broker_result incoming_take_answer(struct incoming *in, const char *what, n
         return BROKER_OK;
     jetstream_answer_read(&a, m);
     is_gone = a.err_code == JETSTREAM_NO_CONSUMER || a.err_code == JETSTREAM_NO_STREAM;
+    if (a.code == 0 && in->consumers[at].phase == INCOMING_OTHERS) {
+        jetstream_read_counts(&a, &counts);
+        hear_counts(&in->consumers[at], &counts);
+    }
     jetstream_answer_free(&a);
     if (!is_gone)
         return BROKER_OK;
@@ -214,8 +300,10 @@ enum broker_result incoming_ask(struct incoming *in, struct connection *c, const
         struct incoming_consumer *k = &in->consumers[at];
 
         if (drop_old_requests(in, c, stream, at, now, why) != BROKER_OK ||
-            (now >= k->ask_at_ms && ask_one(in, c, stream, at, why) != BROKER_OK))
+            (now >= k->ask_at_ms && ask_one(in, c, stream, at, now, why) != BROKER_OK))
             return BROKER_LOST;
+        if (k->phase != INCOMING_GOING && *wait_ms > PHASE_LOOK_MS)
+            *wait_ms = PHASE_LOOK_MS;
     }
     in->next = (in->next + 1) % n;
     if (*wait_ms > LOOK_MS)
@@ -357,6 +445,28 @@ static void tell(struct incoming *in, natsMsg *m, uint64_t handle)
     arena_reset(&in->arena);
 }
 
+/* In the stream's order. */
+static void tell_untold(struct incoming *in, unsigned at)
+{
+    for (;;) {
+        struct incoming_slot *first = NULL;
+        natsMsg *m;
+
+        for (unsigned i = 0; i < in->config->unacked_max; i++) {
+            struct incoming_slot *s = &in->slots[i];
+
+            if (s->untold && s->consumer == at && (!first || s->sequence < first->sequence))
+                first = s;
+        }
+        if (!first)
+            return;
+        m = first->untold;
+        first->untold = NULL;
+        tell(in, m, (uint64_t)first->round << 16 | (uint64_t)(first - in->slots));
+        natsMsg_Destroy(m);
+    }
+}
+
 static void count_down(struct incoming_consumer *k)
 {
     if (k->n_requests == 0)
@@ -365,14 +475,15 @@ static void count_down(struct incoming_consumer *k)
         drop_request(k, 0);
 }
 
-enum broker_result incoming_take(struct incoming *in, struct connection *c, natsMsg *m, char *why)
+enum broker_result incoming_take(struct incoming *in, natsMsg **m, char *why)
 {
+    const char *reply = natsMsg_GetReply(*m);
     struct metadata about;
     struct incoming_consumer *k = NULL;
     struct incoming_slot *s = NULL;
     unsigned at;
 
-    if (read_metadata(natsMsg_GetReply(m), &about))
+    if (read_metadata(reply, &about))
         k = consumer_of(in, about.consumer);
     if (!k)
         return BROKER_OK; /* nothing that was asked for */
@@ -382,21 +493,31 @@ enum broker_result incoming_take(struct incoming *in, struct connection *c, nats
     if (s) {
         /* The relay has it still; from now on this is how it is acked. */
         mem_free(s->reply);
-        s->reply = copy_text(natsMsg_GetReply(m));
+        s->reply = copy_text(reply);
         s->said_ms = connection_now();
         return BROKER_OK;
     }
-    /* No room: a request that was given up was filled all the same. */
-    if (in->is_stopped || in->n_free == 0)
-        return connection_send(c, natsMsg_GetReply(m), NULL, NOT_ACK, why);
+    if (in->is_stopped)
+        return BROKER_OK; /* it comes again when its time is over */
+    if (in->n_free == 0) {
+        connection_why(why, "the server fills requests of consumer %s that it had forgotten",
+                       k->name);
+        return BROKER_LOST;
+    }
     at = in->free_slots[--in->n_free];
     s = &in->slots[at];
     s->sequence = about.sequence;
     s->consumer = (uint8_t)(k - in->consumers);
     s->said_ms = connection_now();
-    s->reply = copy_text(natsMsg_GetReply(m));
+    s->reply = copy_text(reply);
     k->unacked++;
-    tell(in, m, (uint64_t)s->round << 16 | at);
+    if (k->phase == INCOMING_AGAIN) {
+        k->again++;
+        s->untold = *m;
+        *m = NULL;
+    } else {
+        tell(in, *m, (uint64_t)s->round << 16 | at);
+    }
     return BROKER_OK;
 }
 
@@ -424,6 +545,11 @@ enum broker_result incoming_take_status(struct incoming *in, const char *what, n
         connection_why(why, "consumer %s is gone", k->name);
         return BROKER_LOST;
     }
+    /* What the consumer's limits forbid it will forbid again. */
+    if (strcmp(status, "400") == 0 || strncmp(text, "Exceeded ", 9) == 0) {
+        connection_why(why, "consumer %s: %s", k->name, text);
+        return BROKER_LOST;
+    }
     /* Over its time is every request of a quiet stream. After anything else it waits a little. */
     if (strcmp(status, "408") != 0)
         k->ask_at_ms = connection_now() + INCOMING_PAUSE_MS;
@@ -437,7 +563,7 @@ enum broker_result incoming_ack(struct incoming *in, struct connection *c, uint6
     struct incoming_slot *s = &in->slots[at];
     enum broker_result r;
 
-    if (at >= in->config->unacked_max || !s->reply || s->round != handle >> 16)
+    if (at >= in->config->unacked_max || !s->reply || s->untold || s->round != handle >> 16)
         return BROKER_OK;
     r = connection_send(c, s->reply, NULL, ACK, why);
     mem_free(s->reply);

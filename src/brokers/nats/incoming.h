@@ -2,8 +2,19 @@
  * filters one subject, named after the group and the pattern. They are pulled: no more is asked for
  * than may wait for its ack.
  *
- * Order: after a connection that was lost with messages unacked, those are delivered again when
- * their time to be acked is over. Nothing is asked for until then, so that they come first.
+ * Order: JetStream hands over a consumer's messages in the order of the stream, but for those that
+ * come again: what was not acked comes behind what is new, when its time is over, in the order in
+ * which their times were over, or were said to be (NAK). So at the beginning of a connection a
+ * consumer goes through these phases, and nothing is told before the last one:
+ *
+ *     OTHERS   requests wait at the server that are not of this connection, maybe of one that is half
+ *              dead: what comes could go to them. They are waited for until they are over.
+ *     PENDING  messages were handed to somebody and not acked: until the time of each is over.
+ *     AGAIN    as many are asked for, kept, and told in the stream's order when all are here.
+ *     GOING    new ones.
+ *
+ * Nothing is ever given back for later (NAK), for then it would come behind its successors. Several
+ * processes that share a group have no order between them.
  *
  * What takes longer than that time is kept from being delivered again by saying so; where it comes
  * all the same it is the message that the relay has already. */
@@ -14,13 +25,19 @@
 
 #define INCOMING_REQUESTS_MAX 2
 /* A request that is not filled ends after this. Then it is made again. */
-#define INCOMING_REQUEST_MS 10000
+#define INCOMING_REQUEST_MS 5000
 /* A server that says nothing of it by then has forgotten it. */
 #define INCOMING_LATE_MS 5000
 /* Instead, where fewer messages may wait for their ack than there are consumers. */
 #define INCOMING_TURN_MS 1000
 /* That a server may be late to find out that nobody acked a message. */
-#define INCOMING_SLACK_MS 2000
+#define INCOMING_SLACK_MS 500
+/* A request for what comes again; it is made anew while some are missing. */
+#define INCOMING_AGAIN_MS 1000
+/* Beyond their time, until those that are missing are taken for deleted. */
+#define INCOMING_MISSING_MS 5000
+/* Between two looks whether others still wait. */
+#define INCOMING_OTHERS_MS 250
 /* After a request that failed. */
 #define INCOMING_PAUSE_MS 500
 #define INCOMING_NAME_MAX 160
@@ -31,6 +48,8 @@ struct incoming_request {
     int64_t asked_ms;
 };
 
+enum incoming_phase { INCOMING_OTHERS, INCOMING_PENDING, INCOMING_AGAIN, INCOMING_GOING };
+
 struct incoming_consumer {
     char name[INCOMING_NAME_MAX], filter[INCOMING_NAME_MAX];
     struct incoming_request requests[INCOMING_REQUESTS_MAX]; /* the oldest first */
@@ -38,7 +57,13 @@ struct incoming_consumer {
     unsigned share; /* of unacked_max */
     unsigned unacked;
     int64_t ack_wait_ms;
-    int64_t ask_at_ms; /* not before */
+    unsigned batch_max;     /* of a request */
+    int64_t expires_max_ms; /* of a request; 0: no limit */
+    int64_t ask_at_ms;      /* not before */
+    enum incoming_phase phase;
+    int64_t phase_ends_ms, look_at_ms;
+    uint64_t n_pending;      /* as the server said it last */
+    unsigned n_again, again; /* expected, and here */
 };
 
 /* A message that waits for its ack. Its place and its round are its handle. */
@@ -46,6 +71,7 @@ struct incoming_slot {
     uint64_t sequence; /* in the stream */
     int64_t said_ms;   /* that it is worked on */
     char *reply;       /* NULL: free */
+    natsMsg *untold;   /* AGAIN: it was not told yet */
     uint32_t round;
     uint8_t consumer;
 };
@@ -74,8 +100,8 @@ enum broker_result incoming_begin(struct incoming *in, struct connection *c, con
 /* Asks for more, says what takes long. *wait_ms is lowered to when it wants to be called again. */
 enum broker_result incoming_ask(struct incoming *in, struct connection *c, const char *stream,
                                 int *wait_ms, char *why);
-/* A message whose reply subject is one of JetStream's. */
-enum broker_result incoming_take(struct incoming *in, struct connection *c, natsMsg *m, char *why);
+/* A message whose reply subject is one of JetStream's. *m: NULL afterwards where it is kept. */
+enum broker_result incoming_take(struct incoming *in, natsMsg **m, char *why);
 /* What became of a request; what: the subject behind the inbox and its letter. */
 enum broker_result incoming_take_status(struct incoming *in, const char *what, natsMsg *m,
                                         char *why);

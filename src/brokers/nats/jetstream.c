@@ -177,7 +177,32 @@ static const char *fault_of(yyjson_val *config, const struct jetstream_consumer 
         return "its ack_policy is not explicit";
     if (!filter || strcmp(filter, consumer->filter) != 0)
         return "it has another filter_subject";
+    if (yyjson_get_sint(yyjson_obj_get(config, "max_deliver")) > 0)
+        return "its max_deliver drops what was not acked in time";
+    if (yyjson_get_bool(yyjson_obj_get(config, "headers_only")))
+        return "it hands over headers only";
     return NULL;
+}
+
+/* Each delivery may have a wait of its own (backoff). */
+static int64_t ack_wait_of(yyjson_val *config)
+{
+    yyjson_val *backoff = yyjson_obj_get(config, "backoff"), *value;
+    int64_t wait_ns = yyjson_get_sint(yyjson_obj_get(config, "ack_wait"));
+    size_t i, n;
+
+    yyjson_arr_foreach(backoff, i, n, value)
+    {
+        if (yyjson_get_sint(value) > wait_ns)
+            wait_ns = yyjson_get_sint(value);
+    }
+    return wait_ns >= NS_PER_MS ? wait_ns / NS_PER_MS : JETSTREAM_ACK_WAIT_MS;
+}
+
+void jetstream_read_counts(const struct jetstream_answer *a, struct jetstream_consumer *out)
+{
+    out->n_pending = yyjson_get_uint(yyjson_obj_get(a->root, "num_ack_pending"));
+    out->n_waiting = yyjson_get_uint(yyjson_obj_get(a->root, "num_waiting"));
 }
 
 static enum broker_result use_consumer(struct jetstream_answer *a,
@@ -185,15 +210,15 @@ static enum broker_result use_consumer(struct jetstream_answer *a,
 {
     yyjson_val *config = yyjson_obj_get(a->root, "config");
     const char *fault = fault_of(config, consumer);
-    int64_t ack_wait_ns = yyjson_get_sint(yyjson_obj_get(config, "ack_wait"));
 
     if (fault) {
         describe(a, fault);
         return lost(a, why, "consumer", consumer->name);
     }
-    consumer->ack_wait_ms =
-        ack_wait_ns >= NS_PER_MS ? ack_wait_ns / NS_PER_MS : JETSTREAM_ACK_WAIT_MS;
-    consumer->has_pending = yyjson_get_sint(yyjson_obj_get(a->root, "num_ack_pending")) > 0;
+    consumer->ack_wait_ms = ack_wait_of(config);
+    consumer->batch_max = yyjson_get_uint(yyjson_obj_get(config, "max_batch"));
+    consumer->expires_max_ms = yyjson_get_sint(yyjson_obj_get(config, "max_expires")) / NS_PER_MS;
+    jetstream_read_counts(a, consumer);
     jetstream_answer_free(a);
     return BROKER_OK;
 }

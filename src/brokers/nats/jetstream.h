@@ -33,13 +33,19 @@ struct jetstream_consumer {
     const char *name, *filter; /* a subject */
     int64_t max_pending;       /* of the consumer that is made where none is */
     /* Results. */
-    int64_t ack_wait_ms;
-    bool has_pending; /* somebody was handed messages and did not ack them */
+    int64_t ack_wait_ms; /* the longest that it waits for an ack */
+    uint64_t n_pending;  /* messages that somebody was handed, and did not ack */
+    uint64_t n_waiting;  /* requests of whoever waits for messages */
+    uint64_t batch_max;  /* of one request; 0: no limit */
+    int64_t expires_max_ms;
 };
 /* A durable consumer that is pulled, with acks for each message. */
 enum broker_result jetstream_need_consumer(struct connection *c, const struct broker_config *config,
                                            const char *stream, struct jetstream_consumer *consumer,
                                            int64_t until_ms, char *why);
+
+/* How many wait, and are pending, by what the server says of a consumer. */
+void jetstream_read_counts(const struct jetstream_answer *a, struct jetstream_consumer *out);
 
 /* Ask whether it is there; the answer comes to the subject reply. */
 enum broker_result jetstream_ask_stream(struct connection *c, const char *stream, const char *reply,
