@@ -51,12 +51,22 @@ def without_repeats(ids):
 
 def arrives(client, channel, topics=PASSED_ON):
     """Everything said of these is on the channel, and nothing else of them; what it recorded."""
-    def has_all():
+    def look():
         # In this order: what is recorded was said before.
         recorded = [m for m in channel.recorded() if m[2].startswith(topics)]
-        wanted = said(client, topics)
+        return recorded, said(client, topics)
+
+    def has_all():
+        recorded, wanted = look()
         return {m[0] for m in recorded} == {m[0] for m in wanted} and (recorded, wanted)
-    recorded, wanted = eventually(has_all)
+    try:
+        recorded, wanted = eventually(has_all)
+    except AssertionError as e:
+        recorded, wanted = ({m[0]: m[1:3] for m in each} for each in look())
+        missing = [(n, *wanted[id]) for n, id in enumerate(wanted) if id not in recorded]
+        more = [recorded[id] for id in recorded if id not in wanted]
+        raise AssertionError(f"{e}: of {len(wanted)} there are missing {missing}, and nobody said "
+                             f"{more}") from None
     got = by_key(recorded)
     for key, ids in by_key(wanted).items():
         assert without_repeats(got[key]) == ids, f"order of {key}"
