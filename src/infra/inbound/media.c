@@ -5,11 +5,16 @@
 /* Splits "a;b;c" at the first ';'. */
 struct str media_take_parameter(struct str *rest)
 {
-    const char *semicolon = rest->n ? memchr(rest->p, ';', rest->n) : NULL;
-    size_t n = semicolon ? (size_t)(semicolon - rest->p) : rest->n;
-    struct str part = str_trim((struct str){ rest->p, n });
-    size_t used = semicolon ? n + 1 : n;
+    const char *semicolon;
+    size_t n, used;
+    struct str part;
 
+    if (!rest->n)
+        return STR_NONE;
+    semicolon = memchr(rest->p, ';', rest->n);
+    n = semicolon ? (size_t)(semicolon - rest->p) : rest->n;
+    used = semicolon ? n + 1 : n;
+    part = str_trim((struct str){ rest->p, n });
     rest->p += used;
     rest->n -= used;
     return part;
