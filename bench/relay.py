@@ -8,7 +8,8 @@ on a directory with many waiting messages, otherwise idle, catches up. The relay
 the server listens until its lag is none, and is compared with the mean of the two. Then everything that
 arrived is read back: of each order all its messages, in order, once.
 
-Then orders at half the peak, with the relay on and off by turns, on fresh servers.
+Then orders at half the peak, with the relay on and off by turns, on fresh servers, each when the disk
+is done with the run before.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 import brokers_at_work  # noqa: E402
+import calm_disk  # noqa: E402
 import harness  # noqa: E402
 import kept_history  # noqa: E402
 import orders  # noqa: E402
@@ -164,6 +166,7 @@ def measure_catch_up(args, broker, sample, verdicts):
 
 def run_orders(args, rate, broker):
     """One fresh server at this rate; broker None: without a relay."""
+    calm_disk.wait(harness.data_folder(args))
     if broker:
         broker.make_queue()
     with harness.order_server(args, relay_settings(broker) if broker else None) as server:
