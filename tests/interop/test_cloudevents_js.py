@@ -273,6 +273,9 @@ def relay(request, start, broker):
                    f"--set=relay.{broker.name}.encoding=cloudevents",
                    f"--set=relay.{broker.name}.mode={request.param}")
     with server.client() as c:
+        # A queue of RabbitMQ has only what comes when it is there.
+        connected = f'orderly_relay_connected{{relay="{broker.name}"}} 1\n'
+        eventually(lambda: connected in c.get("/metrics").is_(200).body.decode(), 120)
         yield c, request.param, channel
 
 
