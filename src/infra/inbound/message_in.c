@@ -287,12 +287,22 @@ static enum message_result result_of(const struct message_in *m, struct str *why
     return m->in->n_faults ? MESSAGE_INVALID : MESSAGE_FINE;
 }
 
+/* In the structured mode, without a word of that: the binding of NATS has it so for servers without
+ * headers, and its libraries still do. As an envelope it would be none. */
+static bool is_event(struct yyjson_val *root)
+{
+    return yyjson_is_obj(root) && json_in_member(root, STR("specversion")) &&
+           !json_in_member(root, STR("payload"));
+}
+
 static void read_root(struct message_in *m, enum cloud_mode mode, const struct message_said *said,
                       struct yyjson_val *root, struct receive_message *out)
 {
     struct digest16 content;
     struct str topic = STR_NONE;
 
+    if (mode == CLOUD_NONE && is_event(root))
+        mode = CLOUD_STRUCTURED;
     switch (mode) {
     case CLOUD_STRUCTURED:
         message_in_event(m, root, NULL, out);

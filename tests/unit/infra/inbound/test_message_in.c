@@ -162,6 +162,29 @@ static void the_same_event__has_the_same_content_in_both_modes(void **state)
     end(&binary);
 }
 
+/* As libraries for NATS send it; what has a payload is an envelope all the same. */
+static void an_event_without_a_content_type__is_known_by_its_specversion(void **state)
+{
+    struct reading said = a_reading(STR_NONE, STR("application/cloudevents+json"), STR(EVENT));
+    struct reading bare = a_reading(STR("payment.declined"), STR_NONE, STR(EVENT));
+
+    (void)state;
+    assert_int_equal(run(&said), MESSAGE_FINE);
+    assert_int_equal(run(&bare), MESSAGE_FINE);
+    assert_declined(&bare);
+    assert_memory_equal(&said.out.content, &bare.out.content, sizeof(struct digest16));
+    end(&said);
+    end(&bare);
+    bare.said.body = STR("{\"specversion\":\"0.3\"}");
+    assert_int_equal(run(&bare), MESSAGE_INVALID);
+    assert_true(str_eq(bare.faults.faults[0].pointer, STR("/specversion")));
+    end(&bare);
+    bare.said.body = STR("{\"specversion\":\"1.0\",\"messageId\":\"m-1\",\"payload\":" PAYLOAD "}");
+    assert_int_equal(run(&bare), MESSAGE_FINE);
+    assert_declined(&bare);
+    end(&bare);
+}
+
 static void header_fields__are_named_with_their_prefix(void **state)
 {
     struct reading r = a_reading(STR_NONE, STR_NONE, STR(PAYLOAD));
@@ -441,6 +464,7 @@ int main(void)
         T(an_envelope__may_say_the_topic_where_the_road_does_not),
         T(an_envelope__takes_the_roads_id_where_it_has_none),
         T(the_same_event__has_the_same_content_in_both_modes),
+        T(an_event_without_a_content_type__is_known_by_its_specversion),
         T(header_fields__are_named_with_their_prefix),
         T(the_type_of_the_data__is_an_attribute_where_the_road_has_it_so),
         T(a_configured_prefix__is_taken_off_the_type),
