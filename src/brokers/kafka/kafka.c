@@ -36,21 +36,37 @@ static struct kafka *kafka_of(struct broker *b)
     return (struct kafka *)b; /* its first member */
 }
 
+static enum broker_result connect_once(struct kafka *k, int64_t deadline_ms)
+{
+    enum broker_result r = producer_connect(&k->producer, k->sasl, k->event_fd, deadline_ms);
+
+    if (r == BROKER_OK && k->receives)
+        r = consumer_connect(&k->consumer, k->sasl, k->event_fd);
+    if (r != BROKER_OK)
+        producer_disconnect(&k->producer, producer_now_ms() + END_MS);
+    return r;
+}
+
+/* Each way to log in, from the one that was good the last time. Of their reasons the one is told that
+ * is not only that the broker does not know the way. */
 static enum broker_result kafka_connect(struct broker *b, int timeout_ms)
 {
     struct kafka *k = kafka_of(b);
-    enum broker_result r =
-        producer_connect(&k->producer, k->sasl, k->event_fd, producer_now_ms() + timeout_ms);
+    int64_t deadline_ms = producer_now_ms() + timeout_ms;
+    char best[BROKER_WHY_MAX] = "";
 
     k->has_more = true;
-    if (r == BROKER_OK && k->receives)
-        r = consumer_connect(&k->consumer, k->sasl, k->event_fd);
-    if (r == BROKER_OK)
-        return r;
-    producer_disconnect(&k->producer, producer_now_ms() + END_MS);
-    if (k->producer.is_refused_login)
+    for (unsigned i = 0; i < settings_n_sasl(k->config); i++) {
+        enum broker_result r = connect_once(k, deadline_ms);
+
+        if (r == BROKER_OK || !k->producer.is_refused_login)
+            return r;
+        if (!best[0] || !reason_is_of_mechanism(b->why))
+            memcpy(best, b->why, sizeof(best));
         k->sasl = (k->sasl + 1) % settings_n_sasl(k->config);
-    return r;
+    }
+    memcpy(b->why, best, sizeof(best));
+    return BROKER_LOST;
 }
 
 static void kafka_disconnect(struct broker *b)

@@ -20,13 +20,26 @@ void reason_write(char *why, const char *format, ...)
     make_line(why);
 }
 
+/* Of what comes as a mere loss of the connection. */
+static const char *tls_reason(const char *theirs)
+{
+    if (strstr(theirs, "SSL routines") || strstr(theirs, "SSL handshake"))
+        return "TLS fails";
+    if (strstr(theirs, "connecting to a SSL listener?"))
+        return "it may want TLS, which kafka+tls:// asks for";
+    if (strstr(theirs, "ssl://") && strstr(theirs, "/bootstrap: Disconnected"))
+        return "it may offer no TLS";
+    return "";
+}
+
 void reason_write_foreign(char *why, const char *what, const char *theirs)
 {
+    const char *tls = what[0] ? "" : tls_reason(theirs);
     /* "… failed: Connection refused (after 0ms in state CONNECT, 3 identical error(s) suppressed)" */
     const char *end = strstr(theirs, " (after ");
     int n = end ? (int)(end - theirs) : (int)strnlen(theirs, BROKER_WHY_MAX);
 
-    reason_write(why, "%s%s%.*s", what, what[0] ? ": " : "", n, theirs);
+    reason_write(why, "%s%s%.*s", tls[0] ? tls : what, tls[0] || what[0] ? ": " : "", n, theirs);
 }
 
 const char *reason_of(rd_kafka_resp_err_t err)
@@ -43,6 +56,11 @@ const char *reason_of(rd_kafka_resp_err_t err)
     default:
         return "";
     }
+}
+
+bool reason_is_of_mechanism(const char *why)
+{
+    return strstr(why, "supported mechanisms") != NULL;
 }
 
 void reason_write_new(char *why, const struct broker_config *config, const char *theirs)

@@ -11,6 +11,8 @@ void reason_write(char *why, const char *format, ...) __attribute__((format(prin
 void reason_write_foreign(char *why, const char *what, const char *theirs);
 /* What the library's word for an error means to people, before its own words; empty: nothing. */
 const char *reason_of(rd_kafka_resp_err_t err);
+/* It says that the broker knows other ways to log in than ours. */
+bool reason_is_of_mechanism(const char *why);
 /* Of a file that the configuration names, and that the library could not use: its words name a
  * property of its own. */
 void reason_write_new(char *why, const struct broker_config *config, const char *theirs);
