@@ -76,7 +76,8 @@ class RabbitServer:
             (folder / name).mkdir()
         (folder / "plugins").write_text("[].\n")
         self._choose_ports()
-        self.node = f"orderly{self.dist_port}@localhost"  # its files are below this name
+        self.node = f"orderly{self.dist_port}@localhost"  # its files have this name
+        self.log = folder / "log" / f"{self.node}.log"
         self.start()
 
     def _choose_ports(self):
@@ -112,6 +113,7 @@ class RabbitServer:
     def _start(self):
         """False: it ended, perhaps because somebody has taken one of the ports."""
         self._write_settings()
+        starts = self._starts()
         environment = self.environment()
         with open(self.folder / "output", "ab") as output:
             # Its own, because one that a node starts would outlive it.
@@ -127,15 +129,26 @@ class RabbitServer:
             self.process = subprocess.Popen([self.scripts / "rabbitmq-server"], env=environment,
                                             stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                                             start_new_session=True)
-        while not self._is_ready():
+        # Its own word: whoever answers at the port may be somebody else, who has taken it.
+        while self._starts() == starts:
             if self.process.poll() is not None:
                 return False
             assert time.monotonic() < deadline, f"it takes too long to start:\n{self.output()}"
             time.sleep(0.1)
         return True
 
-    def _is_ready(self):
-        return accepts(self.port) and (not self.certificates or accepts(self.tls_port))
+    def _starts(self):
+        """How often it has come to its end of starting."""
+        return self.log.read_bytes().count(b"Server startup complete") if self.log.exists() else 0
+
+    def _is_gone(self):
+        """The machine that the script starts, with its sockets and files."""
+        try:
+            pid = (self.folder / "mnesia" / f"{self.node}.pid").read_text().strip()
+            state = pathlib.Path("/proc", pid, "stat").read_text().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            return True
+        return state in "ZX"
 
     def is_running(self):
         return bool(self.process) and self.process.poll() is None
@@ -152,7 +165,7 @@ class RabbitServer:
             # That was the script. What it has started dies by itself, and until then its sockets and
             # files are not given back.
             deadline = time.monotonic() + START_SECONDS
-            while accepts(self.port):
+            while not self._is_gone():
                 assert time.monotonic() < deadline, "the node does not end"
                 time.sleep(0.01)
         if self.epmd:

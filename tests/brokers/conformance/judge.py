@@ -65,8 +65,10 @@ def arrives(client, channel, topics=PASSED_ON):
         recorded, wanted = ({m[0]: m[1:3] for m in each} for each in look())
         missing = [(n, *wanted[id]) for n, id in enumerate(wanted) if id not in recorded]
         more = [recorded[id] for id in recorded if id not in wanted]
+        counts = [line for line in client.get("/metrics").is_(200).body.decode().splitlines()
+                  if line.startswith("orderly_relay_")]
         raise AssertionError(f"{e}: of {len(wanted)} there are missing {missing}, and nobody said "
-                             f"{more}") from None
+                             f"{more}; {counts}") from None
     got = by_key(recorded)
     for key, ids in by_key(wanted).items():
         assert without_repeats(got[key]) == ids, f"order of {key}"
