@@ -9,7 +9,8 @@
  * Whatever the bus has handed over comes back exactly once: done, failed (the broker refuses the
  * message for good) or unavailable (at a drain). In between it is published again as often as it
  * takes: when the connection was lost, when the broker said 'later', when it said nothing for
- * RELAY_ACK_TIMEOUT_MS, which counts as a lost connection. At most `window` messages are in its hands,
+ * RELAY_ACK_TIMEOUT_MS, which counts as a lost connection (but not where it has said that it takes
+ * nothing for now). At most `window` messages are in its hands,
  * however long the broker is away; the rest stays in the log.
  *
  * It publishes as fast as the broker takes it, and slower while that would make orders wait
