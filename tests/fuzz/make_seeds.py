@@ -397,6 +397,15 @@ def messages():
     yield "cloud-batch-empty", bytes([0, 4]) + b"[]"
     yield "cloud-odd", bytes([0, 2]) + b'{"specversion":1,"id":"a b","source":"","type":"order.placed","data":[],"time":"never","datacontenttype":"text/plain"}'
     yield "cloud-binary-odd", bytes([0, 6]) + b"%zz\n{}"
+    in_base64 = event.replace('"data":{', '"data_base64":"eyJvcmRlcklkIjoiZWxzZXdoZXJlIiwicmVhc29uIjoibm8ifQ==","x":{')
+    in_base64 = in_base64[:in_base64.index(',"x":{')].replace('"correlationid":"' + PENDING + '",', "") + "}"
+    for i, text in enumerate((in_base64, in_base64.replace('"datacontenttype":"application/json",', ""), in_base64.replace("application/json", "text/json;charset=utf-8"),
+                              in_base64.replace("eyJv", "eyJ"), in_base64.replace("eyJvcmRlcklkIjoiZWxzZXdoZXJlIiwicmVhc29uIjoibm8ifQ==", "W10="), in_base64[:-1] + ',"data":{}}')):
+        yield f"cloud-base64-{i}", bytes([0, 2]) + raw("\0" + text.replace("%s", "e-1"))[1:]
+    bare = event.replace("%s", "e-1").replace(PENDING, "o-1")
+    yield "broker-bare", bytes([200, 0x40]) + b"payment.declined\n\n\n\n" + bare.encode()
+    yield "broker-bare-else", bytes([200, 0x40]) + b"\n\ntext/json\n\n" + bare.replace('"data"', '"payload"').encode()
+    yield "broker-data-type", bytes([200, 0x40]) + b"\n\n\nspecversion:1.0\nid:e-1\nsource:/s\ntype:payment.declined\ndatacontenttype:text/json\n\n" + b'{"orderId":"o-1","reason":"r"}'
     payload = '{"orderId":"' + PENDING + '","reason":"r"}'
     names = "specversion: 1.0\nid: e-1\nsource: %s\ntype: %s\n"
     for i, (flags, name, kind, more) in enumerate([
