@@ -97,21 +97,33 @@ def stand_still(server):
     assert os.WIFSTOPPED(status)
 
 
+def orders_for(client, seconds, sku):
+    until, ids = time.monotonic() + seconds, []
+    while time.monotonic() < until or not ids:
+        ids += orders(client, 3, sku) + orders(client, 1, sku, "pay_first")
+    return ids
+
+
 def test_a_server_that_is_killed_or_stopped_amid_orders_skips_nothing(serve, channel):
-    """Killed while it runs, after it has stood still, and while it does."""
+    """Killed while it runs, after it has stood still, and while it does, with messages in the air."""
     ids, sku = [], None
     for life in range(3):
         server = serve()
         with server.client() as c:
-            sku = sku or shop.add_product(c, stock=1000)
-            ids += orders(c, 15, sku) + orders(c, 5, sku, "pay_first")
+            sku = sku or shop.add_product(c, stock=10000)
+            if life == 2:
+                eventually(lambda: channel.broker.is_heard(c))
+                channel.broker.stopped()
+            # Longer than it takes it to store how far it is.
+            ids += orders_for(c, 0.3, sku)
             if life > 0:
                 stand_still(server)
             if life == 1:
                 server.send_signal(signal.SIGCONT)
-                ids += orders(c, 5, sku)
+                ids += orders_for(c, 0.1, sku)
         server.process.kill()
         server.wait()
+    channel.broker.goes_on()
     with serve().client() as c:
         settled(c, ids)
         arrives(c, channel)
