@@ -187,6 +187,42 @@ static void relay__with_a_place_goes_on_there_whatever_is_said_of_beginnings(voi
     assert_seen(before, CARTS);
 }
 
+static void on_started(void *ctx, enum err status)
+{
+    *(enum err *)ctx = status;
+}
+
+/* A process that can't write down where it begins does not begin: the next would begin later. */
+static void relay__does_not_begin_where_there_is_no_room_to_say_it(void **state)
+{
+    struct app_fixture *f = *state;
+    struct manual_scheduler ms;
+    struct store_virtual store;
+    enum err status = ERR_BUSY; /* not yet */
+    struct app_fixture next = *f;
+    uint64_t before;
+
+    (void)some_carts(f);
+    manual_scheduler_init(&ms);
+    store_virtual_init(&store, f->engine);
+    store_virtual_fail_write(&store, 1, ERR_FULL);
+    broker.begins_now = true;
+    next.app = app_create(&f->config, &ms.scheduler, &store.port, &f->random.random, &f->log.log);
+    add_relay(&next);
+    app_start(next.app, on_started, &status);
+    for (unsigned i = 0; i < 1000 && status == ERR_BUSY; i++) {
+        (void)manual_scheduler_run_turn(&ms);
+        (void)store_virtual_run(&store, 1000000);
+        (void)store_virtual_run_reads(&store, 1000000);
+        (void)manual_scheduler_run_alarm(&ms);
+    }
+    assert_int_equal(status, ERR_FULL);
+    before = some_carts(f); /* by the process that there was */
+    start_with_relay(f);
+    assert_int_equal(broker.n_seen, 0);
+    assert_true(app_event_log(f->app)->durable_position > before);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -196,6 +232,7 @@ int main(void)
         T(relay__that_began_now_keeps_its_place_though_nothing_was_taken),
         cmocka_unit_test_setup_teardown(relay__that_began_now_with_an_empty_log_has_all_of_it,
                                         setup_with_relay_from_now, teardown),
+        T(relay__does_not_begin_where_there_is_no_room_to_say_it),
         T(relay__with_a_place_goes_on_there_whatever_is_said_of_beginnings),
     };
 
