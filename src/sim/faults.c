@@ -36,6 +36,8 @@ static const struct {
 #define RATES_AFTER_24H 100000, 400000, 900000
 #define RATES_SETTINGS 4, 20, 60 /* in an hour */
 #define RATES_SPLIT 5000, 50000, 300000
+#define RATES_BROKER_AWAY 200, 1000, 5000
+#define RATES_LOST_ACK 5000, 50000, 250000
     SIM_FAULT_MAP(X)
 #undef X
 };

@@ -245,6 +245,7 @@ void process_start(struct world *w)
     p->store.fatal_ctx = w;
     p->app =
         app_create(&w->app_config, &w->ms.scheduler, &p->store.port, &w->random.random, &w->log);
+    relay_add(w);
     put_in_the_way(w);
     app_start(p->app, on_ready, w);
     open_http(w);
@@ -304,6 +305,7 @@ void process_crash(struct world *w, const char *why)
     w->faults.n_crashes++;
     task_stop(w, &p->deadline);
     clients_lose_all(w);
+    relay_lose_all(w);
     process_memory_drop(&p->memory);
     p->is_running = p->is_listening = false;
     w->disk.mood = SIM_DISK_FINE;
@@ -332,6 +334,7 @@ void process_drain(struct world *w)
     world_tell(w, NULL, TRACE_ALL, "==        the process is asked to end");
     p->is_draining = true;
     http_server_drain(&p->http);
+    relay_drain(w);
     app_drain(p->app, on_drained, w);
     process_leave(before);
     task_start(w, &p->deadline, on_deadline, DRAIN_US);
@@ -347,6 +350,7 @@ bool process_ended(struct world *w)
         p->store.n_reads > 0)
         return false;
     task_stop(w, &p->deadline);
+    relay_lose_all(w);
     trace_step(&w->trace, 'y', (uint64_t)world_now_us(w), 0, 0);
     world_tell(w, NULL, TRACE_ALL, "==        the process has ended in order");
     clients_close_all(w);

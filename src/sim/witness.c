@@ -254,6 +254,7 @@ void witness_finished(struct witness *w, const struct store_view *v)
         return;
     answers_finished(w);
     lanes_finished(w);
+    relays_finished(w);
     timers_finished(w);
     settled_whole(w);
     money_finished(w);

@@ -29,6 +29,7 @@
     X(STOCK, "reserved + available = on hand, nothing negative, no reservation without an order")  \
     X(STREAM, "events are dense, in the log and in each stream, and follow from the one before")   \
     X(HEARD, "a message that moves an order, or asks a context for something, is not passed over") \
+    X(RELAYED, "a broker gets what was decided here: all, and an order's in order")                \
     X(STREAMED, "who follows the log, or waits for a state, hears of it: all, once, in order")     \
     X(ANSWER, "an answer says what the events say, and refuses only what may be refused")          \
     X(READ_MODEL, "snapshots and lists are what the events say")                                   \
@@ -129,6 +130,8 @@ void witness_handed_over(struct witness *w, const struct delivery *d);
 void witness_ended(struct witness *w, const struct delivery *d, enum delivery_end how);
 /* The world is going to make this delivery fail, with that code, in place of its handler. */
 void witness_fails(struct witness *w, const struct delivery *d, enum failure_code code);
+/* A broker has taken it, for the first time or again. */
+void witness_relayed(struct witness *w, enum subscription_id s, uint64_t position);
 /* The process is gone, and all that was not committed. The view shows what is durable. */
 void witness_crashed(struct witness *w, const struct store_view *v);
 /* A new process has loaded. bus: its own. */
@@ -145,7 +148,7 @@ const struct sim_violation *witness_violation(const struct witness *w);
 /* Orders that were acknowledged, events and deliveries seen: for the report. */
 struct witness_counts {
     uint64_t acknowledged, events, commits, deliveries, failures, judged, whole_judged;
-    uint64_t passed_over, refused, waited, streamed;
+    uint64_t passed_over, refused, waited, streamed, relayed;
 };
 void witness_counts(const struct witness *w, struct witness_counts *out);
 #endif

@@ -13,6 +13,7 @@
  *   witness_ignored.c   HEARD: what Orders passes over
  *   witness_contexts.c  HEARD: what the built-in contexts answer
  *   witness_followers.c STREAMED
+ *   witness_relays.c    RELAYED
  *   witness_refusals.c  ANSWER: what is refused
  *   witness_bodies.c    ANSWER: what is granted
  *   witness_money.c     CHARGED_ONCE, REFUNDED
@@ -52,6 +53,7 @@ struct seen {
     uint16_t done;    /* of those: who said that it is handled */
     uint16_t settled; /* who has left something durable that says so: an effect, a letter */
     bool is_by_lane, is_by_type;
+    bool is_relayed; /* a broker has taken it */
     struct event_id id;
     uint64_t cause; /* position; 0: none */
     int64_t occurred_at_ms;
@@ -333,6 +335,7 @@ void cursors_whole(struct witness *w);
 void settled_whole(struct witness *w);
 void settled_lists(struct witness *w);
 void lanes_finished(struct witness *w);
+void relays_finished(struct witness *w);
 void timers_finished(struct witness *w);
 
 _Static_assert(SUBSCRIPTION_COUNT <= 16, "a set of subscriptions no longer fits 16 bits");

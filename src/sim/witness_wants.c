@@ -7,7 +7,7 @@
 #define INVENTORY (1u << SUBSCRIPTION_INVENTORY)
 #define SHIPMENTS (1u << SUBSCRIPTION_SHIPMENTS)
 
-/* By what the order does, apart from Audit, which hears everything. */
+/* By what the order does, apart from Audit, which hears everything, and relays. */
 static unsigned hears_order(enum flow_id flow, enum event_type type)
 {
     bool pays_first = flow == FLOW_PAY_FIRST;
@@ -64,6 +64,8 @@ bool wants_to_hear(enum subscription_id s, const struct event *e)
         return false;
     if (s == SUBSCRIPTION_AUDIT)
         return true;
+    if (subscription_is_relay(s)) /* what was said from outside is known there */
+        return e->message_id.n == 0;
     who = hears(e->p.flow, e->type);
     /* What is wrong with an outside message is Orders' to say. */
     return (e->verdict == VERDICT_FINE ? who : who & ORDERS) & 1u << s;

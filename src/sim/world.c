@@ -460,6 +460,7 @@ static void world_init(struct world *w, const struct sim_config *config)
     faults_init(w);
     clients_init(w);
     followers_init(w);
+    relay_init(w);
     process_start(w);
     w->witness = witness_create(&(struct witness_config){
         .bus = app_bus(w->process.app),

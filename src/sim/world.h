@@ -4,6 +4,7 @@
  *     shop.c     what the clients want: orders and products   finish.c   when faults have stopped
  *     faults.c   what goes wrong, how often in this seed      probe.c    two orders more, then
  *     followers.c  who follows the log                        world.c    the loop: what happens next
+ *     relay.c    a relay, and its broker
  *
  * A step is one thing that the seed chose among all that can happen now: a turn of the loop, its alarm,
  * a commit of some of the writes, a read, some bytes from a client, an answer read. Where nothing can,
@@ -14,6 +15,7 @@
 #ifndef SRC_SIM_WORLD_H
 #define SRC_SIM_WORLD_H
 #include "chance.h"
+#include "orderly/app/relay.h"
 #include "orderly/base/heap.h"
 #include "orderly/infra/api/api.h"
 #include "orderly/infra/http/loopback.h"
@@ -261,6 +263,32 @@ void follower_step(struct world *w, struct follower_client *f);
 /* Nothing happens any more. */
 void followers_finished(struct world *w);
 
+/* ---- relay.c --------------------------------------------------------------------------------- */
+
+#define SIM_RELAY_WINDOW 16
+/* A message in the relay's hands. */
+struct flight {
+    struct delivery *delivery;
+    int64_t due_us;
+    bool is_taken; /* the broker has it, and has not said so */
+};
+struct sim_relay {
+    bool is_there;
+    struct relay port; /* the present process's */
+    struct flight air[SIM_RELAY_WINDOW];
+    unsigned n_air;
+    struct task task;
+    struct chance chance;
+    int64_t away_until_us;
+};
+void relay_init(struct world *w);
+/* To a process that has not started; where the seed has one. */
+void relay_add(struct world *w);
+/* What the broker has not said to have goes back; in the process. */
+void relay_drain(struct world *w);
+/* The process is gone. */
+void relay_lose_all(struct world *w);
+
 /* ---- probe.c --------------------------------------------------------------------------------- */
 
 struct probed {
@@ -317,6 +345,7 @@ struct world {
     struct faults faults;
     struct finish finish;
     struct probe probe;
+    struct sim_relay relay;
     struct heap tasks;
     struct task restart;
     struct witness *witness;

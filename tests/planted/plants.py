@@ -408,4 +408,23 @@ PLANTS = [
         ),
         ("STREAMED",),
     ),
+    Plant(
+        # A message that failed once is called passed on when it is tried again.
+        "relay_gives_up",
+        "src/app/relays.c",
+        (
+            (
+                "    r->handle(r, d);",
+                "    if (d->attempt > 1)\n        delivery_done(d);\n    else\n        r->handle(r, d);",
+            ),
+        ),
+        ("RELAYED",),
+    ),
+    Plant(
+        # What was said from outside goes out again.
+        "relay_echo",
+        "src/app/relays.c",
+        (("->topics[e->type] && e->message_id.n == 0;", "->topics[e->type];"),),
+        ("LANE_ORDER",),
+    ),
 ]

@@ -95,7 +95,7 @@ static inline bool story_wants(const struct subscription *s, const struct event 
            flow_reaction_of(flow_of(e->p.flow), (uint16_t)e->type, contexts[s->config.id]) != NULL;
 }
 
-static inline struct story *story_begin(enum flow_id flow)
+static inline struct story *story_begin_with(enum flow_id flow, bool has_relay)
 {
     struct story *s = mem_zalloc(sizeof(*s));
     struct witness_config config = {
@@ -109,6 +109,11 @@ static inline struct story *story_begin(enum flow_id flow)
         s->subscriptions[i].wants = story_wants;
         s->bus.subscriptions[i] = &s->subscriptions[i];
     }
+    if (has_relay) {
+        s->subscriptions[SUBSCRIPTION_NATS].config = subscription_config_default;
+        s->subscriptions[SUBSCRIPTION_NATS].config.id = SUBSCRIPTION_NATS;
+        s->bus.subscriptions[SUBSCRIPTION_NATS] = &s->subscriptions[SUBSCRIPTION_NATS];
+    }
     s->flow = flow;
     s->order.u.b[0] = 1;
     s->order.u.b[6] = 0x70;
@@ -117,6 +122,11 @@ static inline struct story *story_begin(enum flow_id flow)
     s->wall_ms = STORY_NOW_MS;
     witness_time(s->witness, 0, s->wall_ms);
     return s;
+}
+
+static inline struct story *story_begin(enum flow_id flow)
+{
+    return story_begin_with(flow, false);
 }
 
 static inline void story_end(struct story *s)
