@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* Reads in one go, SETTINGS_IO_BYTES each; then the caller looks at what came. */
@@ -550,7 +551,7 @@ natsMsg *connection_take(struct connection *c)
 
 /* A connection that is closed with something unread is reset, and takes what is on its way to the
  * server with it. So the server is asked for an echo, which comes behind all that it was told. */
-static void say_goodbye(struct connection *c)
+static bool say_goodbye(struct connection *c)
 {
     int64_t until = connection_now() + CONNECTION_FAREWELL_MS, left;
     char subject[128], why[BROKER_WHY_MAX];
@@ -559,21 +560,31 @@ static void say_goodbye(struct connection *c)
 
     snprintf(subject, sizeof(subject), "%s.bye", c->inbox);
     if (!is_well(c, why) || connection_send(c, subject, NULL, STR(""), why) != BROKER_OK)
-        return;
+        return false;
     while (!is_back && (left = until - connection_now()) > 0) {
         if (connection_serve(c, -1, (int)left, why) != BROKER_OK)
-            return;
+            return false;
         while ((m = connection_take(c))) {
             is_back |= strcmp(natsMsg_GetSubject(m), subject) == 0;
             natsMsg_Destroy(m);
         }
     }
+    return is_back;
+}
+
+/* The library waits once more for who does not answer, unless it finds the connection at its end. */
+static void end_at_once(struct connection *c)
+{
+    if (natsConnection_IsClosed(c->nc))
+        return;
+    (void)shutdown(atomic_load(&c->fd), SHUT_RDWR);
+    natsConnection_ProcessReadEvent(c->nc);
 }
 
 void connection_close(struct connection *c)
 {
-    if (c->sub)
-        say_goodbye(c);
+    if (c->sub && !say_goodbye(c))
+        end_at_once(c);
     pthread_mutex_lock(&c->lock);
     c->is_closed = true;
     pthread_mutex_unlock(&c->lock);

@@ -3,8 +3,8 @@
 #include <limits.h>
 #include <stdio.h>
 
-/* A TLS connection may wait for this long in a write; without TLS nothing waits. */
-#define WRITE_DEADLINE_MS 5000
+/* A TLS connection may wait for this long in a write, and is lost then; without TLS nothing waits. */
+#define WRITE_DEADLINE_MS 2000
 
 bool settings_want_tls(const struct broker_config *c)
 {
