@@ -100,6 +100,42 @@ static void cloud_event__takes_the_road_of_every_message(void **state)
     assert_value(f, "/data/0/payload/reason", "no");
 }
 
+/* A message of ours as the data; nothing of it happens to be a NUL. */
+static void cloud_event__in_protobuf_is_the_same_as_in_json(void **state)
+{
+    static const char type[] = "Content-Type: Application/CloudEvents+Protobuf\r\n";
+    static const char head[] = "\x0a\x03"
+                               "e-1\x12\x04/pay\x1a\x03"
+                               "1.0\x22\x10payment.declined";
+    static const char data[] = "\x42\x41\x0a\x2e"
+                               "type.googleapis.com/orderly.v1.PaymentDeclined"
+                               "\x12\x0f\x0a\x09"
+                               "elsewhere\x22\x02no";
+    struct api_fixture *f = *state;
+    char whole[sizeof(head) + sizeof(data)];
+
+    (void)snprintf(whole, sizeof(whole), "%s%s", head, data);
+    assert_int_equal(send_event(f, EVENT("e-1")), 202);
+    if (ask_with(f, "POST", "/messages", type, whole) != 202 ||
+        ask_with(f, "POST", "/messages/payment.declined", type, whole) != 202)
+        fail_msg("%s", f->body.p);
+    assert_value(f, "/messageId", "e-1");
+    assert_declined(f, 1);
+    ask_with(f, "POST", "/messages/payment.failed", type, whole);
+    assert_string_equal(pointer_of_fault(f), "/type");
+    ask_with(f, "POST", "/messages", type, head);
+    assert_string_equal(pointer_of_fault(f), ""); /* no data */
+    ask_with(f, "POST", "/messages", type, "");
+    assert_string_equal(pointer_of_fault(f), "");
+    ask_with(f, "POST", "/messages",
+             "Content-Encoding: gzip\r\nContent-Type: application/cloudevents+protobuf\r\n", whole);
+    assert_problem(f, 415, "unsupported_media_type");
+    ask_with(f, "POST", "/messages", "Content-Type: application/cloudevents-batch+protobuf\r\n",
+             whole);
+    assert_problem(f, 415, "unsupported_media_type");
+    assert_declined(f, 1);
+}
+
 static void cloud_event__under_a_known_id_is_another_by_type_source_or_data(void **state)
 {
     static const char *const others[] = {
@@ -705,6 +741,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(cloud_event__takes_the_road_of_every_message),
+        TEST(cloud_event__in_protobuf_is_the_same_as_in_json),
         TEST(cloud_event__under_a_known_id_is_another_by_type_source_or_data),
         TEST(cloud_event__moves_the_order_and_keeps_its_trace),
         TEST(cloud_event__has_every_fault_of_its_attributes_pointed_at),
