@@ -321,17 +321,20 @@ def test_a_cut_connection_is_told_and_all_arrives_after_it(shop, rabbit, proxy):
 
 
 @long_only
-def test_what_was_confirmed_survives_the_brokers_crash(shop, rabbit):
-    d = connected(shop(listens=["order.*"]))
+def test_what_was_confirmed_survives_the_brokers_crash(shop, rabbit, proxy):
+    door = proxy(rabbit.port)
+    d = connected(shop(url=f"amqp://127.0.0.1:{door.port}", listens=["order.*"]))
     d.do("quietly", 1)
     d.do("stop_receiving")
     sent = d.do("flood", 1, 2000, "order.placed", 300, 60000)
     assert sent["acked"] == 2000
+    door.aim(None)
     rabbit.stop()
     d.serve_until_lost()
     d.do("disconnect")
     assert d.connect(1000)["code"] == "lost"
     rabbit.start()
+    door.aim(rabbit.port)
     connected(d)
     # stop_receiving was of the connection before; some of it may come twice.
     assert d.do("take", 2000, 60000)["received"] >= 2000
@@ -361,6 +364,8 @@ def test_a_broker_in_an_alarm_takes_nothing_and_goes_on_after_it(shop, rabbit):
     try:
         sent = d.do("flood", 1, 200_000, "order.placed", 1000, 5000)
         assert sent["code"] in ("busy", "ok") and sent["acked"] < 200_000
+        d.serve_until(lambda: d.of("blocked"))
+        assert "low on memory" in d.of("blocked")[0]["why"]
     finally:
         rabbit.ctl("set_vm_memory_high_watermark", "0.4")
     d.serve_until(lambda: d.publish(300_000)["code"] == "ok")
