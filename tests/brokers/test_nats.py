@@ -720,6 +720,26 @@ def test_a_consumer_that_was_deleted_is_made_again_by_the_next_connection(serve,
     assert d.receive(1)[0]["body"] == b"x"
 
 
+def test_a_stream_that_was_deleted_is_missed_by_who_only_listens(serve, connected):
+    server = serve()
+    d = connected(server.port, listens=["payment.*"])
+    with nats.Client(server.port) as c:
+        d.serve_until(lambda: c.api("CONSUMER.INFO.ORDERS.g_payment")["num_waiting"] > 0)
+        c.api("STREAM.DELETE.ORDERS")
+        assert d.serve_until_lost() == "consumer g_payment is gone"
+        connect_again(d)
+        c.put("orders.payment.approved", b"x")
+    assert d.receive(1)[0]["body"] == b"x"
+
+
+def test_an_account_without_jetstream_says_so(serve, adapter):
+    server = serve(config='accounts { A { users: [ { user: a, password: a } ] }, '
+                          'B { jetstream: enabled, users: [ { user: b, password: b } ] } }\n')
+    why = adapter(server.port, user="a", password="a").connect()["why"]
+    assert why == "the server has no JetStream for this account"
+    assert adapter(server.port, user="b", password="b").connect()["code"] == "ok"
+
+
 def test_answers_that_are_none_have_the_message_sent_again(serve, connected):
     """Somebody listens where a stream should, and says what he likes."""
     server = serve()

@@ -146,7 +146,9 @@ enum broker_result jetstream_need_stream(struct connection *c, const struct brok
     snprintf(subject, sizeof(subject), "$JS.API.STREAM.INFO.%s", stream);
     if (ask(c, subject, STR(""), until_ms, &a, why) != BROKER_OK)
         return BROKER_LOST;
-    if (a.code == 503 && !a.doc) {
+    if ((a.code == 503 && !a.doc) || a.err_code == JETSTREAM_NOT_ENABLED ||
+        a.err_code == JETSTREAM_NOT_FOR_ACCOUNT) {
+        jetstream_answer_free(&a);
         connection_why(why, "the server has no JetStream for this account");
         return BROKER_LOST;
     }

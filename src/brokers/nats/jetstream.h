@@ -8,7 +8,9 @@
 #define JETSTREAM_SUBJECT_MAX 256
 #define JETSTREAM_NO_STREAM 10059
 #define JETSTREAM_NO_CONSUMER 10014
+#define JETSTREAM_NOT_FOR_ACCOUNT 10039
 #define JETSTREAM_MESSAGE_TOO_LONG 10054
+#define JETSTREAM_NOT_ENABLED 10076
 /* Of the consumers that are made here: what is not acked in this time is delivered again. Short,
  * since a relay that works says so in between, and after one that died nothing comes until then. */
 #define JETSTREAM_ACK_WAIT_MS 5000
