@@ -14,6 +14,7 @@ CHANNEL_OPEN, CHANNEL_CLOSE = (20, 10), (20, 40)
 EXCHANGE_DECLARE, QUEUE_DECLARE, QUEUE_BIND, QUEUE_DELETE = (40, 10), (50, 10), (50, 20), (50, 40)
 CONSUME, CANCEL, PUBLISH, RETURN = (60, 20), (60, 30), (60, 40), (60, 50)
 CANCEL_OK = (60, 31)
+QUEUE_UNBIND = (50, 50)
 DELIVER, GET, GET_OK, GET_EMPTY = (60, 60), (60, 70), (60, 71), (60, 72)
 QOS, ACK, NACK, CONFIRM = (60, 10), (60, 80), (60, 120), (85, 10)
 # Of basic's properties, in the order of their flags.
@@ -234,6 +235,11 @@ class Client(Peer):
         if pattern:
             self.call(QUEUE_BIND, b"\0\0" + short(name) + short(exchange) + short(pattern) + b"\0" +
                       table({}))
+
+    def bind_anew(self, queue, pattern, exchange):
+        arguments = b"\0\0" + short(queue) + short(exchange) + short(pattern)
+        self.call(QUEUE_UNBIND, arguments + table({}))
+        self.call(QUEUE_BIND, arguments + b"\0" + table({}))
 
     def delete(self, queue):
         self.call(QUEUE_DELETE, b"\0\0" + short(queue) + b"\0")

@@ -29,7 +29,8 @@ class RabbitMq(Broker):
         self.kept[channel] = []
         client = Client(self.node.port)
         client.exchange(channel)
-        client.queue(f"{channel}.recorded", "#", channel)
+        client.queue(f"{channel}.recorded")
+        client.bind_anew(f"{channel}.recorded", "#", channel)
         client.close()
 
     def away(self):
@@ -37,7 +38,15 @@ class RabbitMq(Broker):
         self.node.stop()
 
     def back(self):
+        """Before anybody can send again: once in some forty times, a node that is killed within seconds
+        of a binding comes back with exchange, queue and messages, and without the binding. It is the
+        test's own, and nothing that anybody else has promised."""
         self.node.start()
+        client = Client(self.node.port)
+        for channel in self.kept:
+            client.exchange(channel)
+            client.bind_anew(f"{channel}.recorded", "#", channel)
+        client.close()
         self.door.aim(self.node.port)
 
     def stopped(self):
