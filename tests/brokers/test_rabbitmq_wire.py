@@ -1,5 +1,6 @@
 """The adapter for RabbitMQ against a broker that the test plays itself, word by word."""
 import os
+import random
 import struct
 import time
 
@@ -465,6 +466,53 @@ def test_whatever_a_broker_says_ends_at_worst_the_connection(shop, fake, says, w
     says(peer)
     assert d.serve_until_lost()
     disconnect(d, broker)
+    connect(d, broker, True)
+
+
+def spoiled(data, chance):
+    """The bytes with a few of them changed, missing, doubled or anew."""
+    for _ in range(chance.randrange(1, 6)):
+        at = chance.randrange(len(data))
+        end = min(len(data), at + chance.choice((1, 1, 2, 4, 8, 60)))
+        piece = data[at:end]
+        data = data[:at] + chance.choice((
+            b"", piece + piece, chance.randbytes(len(piece)), b"\xff" * len(piece),
+            bytes(len(piece)), bytes([piece[0] ^ 1 << chance.randrange(8)]) + piece[1:])) + data[end:]
+        data = data or b"\0"
+    return data
+
+
+def test_no_bytes_of_a_broker_do_harm(shop, fake):
+    seed = int(os.environ.get("ORDERLY_TEST_SEED", "1"))
+    print("ORDERLY_TEST_SEED", seed)
+    chance = random.Random(seed)
+    broker = fake(frame_max=4096)
+    d = shop(broker, listens=["order.*"], body_max=1000)
+    for _ in range(300):
+        ways = connect(d, broker, True)
+        published(d, ways[0], 1, 2, 3)
+        sockets = [peer.socket for peer in ways]
+        for peer in ways:
+            peer.socket = Kept()
+            peer.send(HEARTBEAT, b"", 0)
+            if peer is ways[0]:
+                bring_back(peer, "m-2", b"x" * 30)
+                ack(peer, 1)
+                peer.say(BLOCKED, short("low on memory"), 0)
+                peer.say(UNBLOCKED, b"", 0)
+                ack(peer, 3, multiple=True)
+            for number in (1, 2, 3):
+                deliver(peer, number, b"y" * 1500 if number == 2 else b"{}", message_id="id",
+                        headers={"cloudEvents_id": "a", "cloudEvents_n": 3, "table": {"a": {"b": True}},
+                                 "cloudEvents_time": ("T", 1), "last": ("x", "bytes")})
+        for peer, socket in zip(ways, sockets):
+            peer.socket, data = socket, spoiled(peer.socket.data, chance)
+            peer.socket.sendall(data)
+            peer.close()
+        d.serve_until_lost()
+        d.do("disconnect")
+        d.events.clear()
+        broker.peers.clear()
     connect(d, broker, True)
 
 
