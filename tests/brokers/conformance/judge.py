@@ -1,4 +1,6 @@
 """What the conformance tests ask the server and the channel, and what has to agree."""
+import os
+import signal
 import time
 
 import shop
@@ -17,6 +19,14 @@ def eventually(what, seconds=PATIENCE_SECONDS):
             return answer
         assert time.monotonic() < deadline, f"not in {seconds} s"
         time.sleep(0.05)
+
+
+def stand_still(server):
+    """Until SIGCONT."""
+    server.send_signal(signal.SIGSTOP)
+    # Its threads go on until one of them was there to hear it.
+    _, status = os.waitpid(server.process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
 
 
 def orders(client, n, sku, flow=None):

@@ -64,6 +64,9 @@ class Listener(threading.Thread):
                     pass
         except (OSError, EOFError, ValueError):  # the server is gone, also in the middle of a line
             pass
+        except AssertionError as e:  # … of a chunk, or it is about to end
+            if "closed inside a chunk" not in str(e) and not str(e).startswith("503"):
+                raise
 
     def _is_to_follow(self, server):
         with self.lock:
