@@ -81,6 +81,7 @@ struct broker_relay {
     struct list todo, unacked; /* unacked: the longest published first */
     unsigned n_unacked;
     uint64_t limit;       /* as limit_wanted was */
+    uint64_t allowed;     /* thousandths of messages that may be published under it */
     int64_t turn_ms;      /* the present turn began */
     uint64_t done_before; /* work of the turns before it */
     struct list to_ack;

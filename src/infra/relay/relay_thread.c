@@ -14,10 +14,12 @@
 #define BUSY_MS 10
 /* A turn costs about the same whether it finds one message or fifty, so one that found few is not
  * followed at once. Where the loop has set a limit, turns keep to a beat, which has room for some
- * messages at the smallest limit. */
+ * messages at the smallest limit. A turn that comes late, as on a busy machine, may publish what those
+ * that it kept waiting could have, of so much time. */
 #define TURN_SMALL 64
 #define TURN_MS 2
 #define BEAT_MS 5
+#define LATE_MS 50
 /* Under a limit the broker is to have no more to work off than what it is given in this time. */
 #define IN_THE_AIR_MS 250
 /* A connection that held this long was a good one: the next try after it comes soon. */
@@ -382,13 +384,23 @@ static enum broker_result publish_one(struct broker_relay *r, struct relay_item 
 static uint64_t allowance(const struct broker_relay *r)
 {
     uint64_t in_the_air = r->limit * IN_THE_AIR_MS / 1000;
-    uint64_t now = r->limit * BEAT_MS / 1000 + 1;
+    uint64_t now = r->allowed / 1000;
 
     if (!r->limit)
         return PUBLISH_MAX;
     if (r->n_unacked >= in_the_air)
         return 0;
     return now < in_the_air - r->n_unacked ? now : in_the_air - r->n_unacked;
+}
+
+/* Of the time since the turn before; what was not made use of is kept for not much longer. */
+static void earn(struct broker_relay *r, int64_t ms)
+{
+    uint64_t most = r->limit * LATE_MS + 1000;
+
+    r->allowed += r->limit * (uint64_t)(ms < LATE_MS ? ms : LATE_MS);
+    if (r->allowed > most)
+        r->allowed = most;
 }
 
 /* *wait_ms: how long the adapter may wait afterwards. */
@@ -412,6 +424,8 @@ static enum broker_result publish(struct broker_relay *r, int *wait_ms)
             *wait_ms = BUSY_MS;
             return BROKER_OK;
         }
+        if (r->limit)
+            r->allowed -= 1000;
     }
     if (!list_is_empty(&r->todo))
         *wait_ms = 0;
@@ -493,7 +507,7 @@ static uint64_t work_done(const struct broker_relay *r)
 static void gather(struct broker_relay *r)
 {
     uint64_t done = work_done(r);
-    int64_t left_ms = r->turn_ms - now_ms();
+    int64_t before_ms = r->turn_ms, left_ms = before_ms - now_ms();
 
     if (r->limit)
         left_ms += BEAT_MS;
@@ -502,6 +516,7 @@ static void gather(struct broker_relay *r)
     if (r->is_connected && !r->is_draining && left_ms > 0)
         uv_sleep((unsigned)left_ms);
     r->turn_ms = now_ms();
+    earn(r, r->turn_ms - before_ms);
     r->done_before = done;
 }
 
