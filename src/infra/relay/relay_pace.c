@@ -64,13 +64,23 @@ static void probe(struct relay_pace *p, const struct relay_pace_totals *t)
     p->looks = 0;
 }
 
+/* By the clock, and so at the same time as any other relay of this machine: who measures the base while
+ * another one publishes takes what that one costs for the base, goes faster, and is measured by the
+ * other in turn. */
+static int64_t next_settling_ms(int64_t now_ms)
+{
+    int64_t at_ms = (now_ms / RELAY_PACE_RUN_MS + 1) * RELAY_PACE_RUN_MS;
+
+    return at_ms - now_ms < RELAY_PACE_RUN_MS / 2 ? at_ms + RELAY_PACE_RUN_MS : at_ms;
+}
+
 static void run(struct relay_pace *p, int64_t now_ms, const struct relay_pace_totals *t)
 {
     p->state = RELAY_PACE_PACED;
     p->base_us = mean_wait_us(&p->probed, t);
     p->limit = p->found ? p->found : RELAY_PACE_MIN;
     p->looks = 0;
-    p->run_until_ms = now_ms + RELAY_PACE_RUN_MS;
+    p->run_until_ms = next_settling_ms(now_ms);
 }
 
 static void steer(struct relay_pace *p, const struct look *look)

@@ -29,6 +29,8 @@
 /* Looks after slowing down before the base is measured: the broker works off what it was given. */
 #define RELAY_PACE_SETTLE_LOOKS 2
 #define RELAY_PACE_PROBE_LOOKS 2
+/* From probe to probe, at full multiples of it, so that several relays probe together; the first run is
+ * up to half as long again. */
 #define RELAY_PACE_RUN_MS 10000
 
 enum relay_pace_state { RELAY_PACE_FREE, RELAY_PACE_SETTLE, RELAY_PACE_PROBE, RELAY_PACE_PACED };

@@ -180,12 +180,76 @@ static void pace__slows_down_when_the_broker_begins_to_cost(void **state)
 
     (void)state;
     m.room = 1e9;
+    m.now_ms = 0;
     start(&m);
-    run(&m, 8000);
+    run(&m, 5000);
     assert_true(m.pace.limit >= 100000);
     m.room = 5000.0;
     run(&m, 3000);
     assert_true(m.pace.limit <= 5000);
+}
+
+/* Each begins while those before it are at it, so that what it finds to be the base at first is wrong. At
+ * the next probe all of them find it together. */
+static void pace__of_several_relays_is_not_measured_by_what_the_others_cost(void **state)
+{
+    enum { RELAYS = 3, STEP_MS = 10 };
+    const struct machine one = busy_machine();
+    struct relay_pace pace[RELAYS];
+    struct relay_pace_totals totals[RELAYS] = { { 0 } };
+    const double step_s = STEP_MS / 1000.0;
+    double least = 1e9, sum = 0;
+    int n = 0;
+
+    (void)state;
+    for (int i = 0; i < RELAYS; i++)
+        relay_pace_init(&pace[i], i, &totals[i]);
+    for (int64_t now_ms = 0; now_ms < 20 * RELAY_PACE_RUN_MS; now_ms += STEP_MS) {
+        double published[RELAYS], all = 0, wait_us;
+
+        for (int i = 0; i < RELAYS; i++) {
+            published[i] = pace[i].limit ? (double)pace[i].limit : one.demand;
+            if (published[i] > one.demand)
+                published[i] = one.demand;
+            if (now_ms < i * INT64_C(3300))
+                published[i] = 0;
+            all += published[i];
+        }
+        wait_us = one.base_us * (1.0 + all / one.room);
+        for (int i = 0; i < RELAYS; i++) {
+            totals[i].events += (uint64_t)(one.events * step_s);
+            totals[i].waited_us += one.events * step_s * wait_us;
+            totals[i].published += (uint64_t)(published[i] * step_s);
+            (void)relay_pace_look(&pace[i], now_ms + STEP_MS + i, &totals[i]);
+        }
+        if (now_ms >= 4 * RELAY_PACE_RUN_MS) {
+            sum += wait_us;
+            n++;
+            least = wait_us < least ? wait_us : least;
+        }
+    }
+    /* 1.3 times the base that three of them at what is always allowed make, with slack and a step. */
+    assert_true(sum / n < one.base_us * 2);
+    assert_true(least < one.base_us * 1.4);
+}
+
+static void pace__probes_at_the_same_time_whenever_it_began(void **state)
+{
+    (void)state;
+    for (int64_t began_ms = 0; began_ms < RELAY_PACE_RUN_MS; began_ms += 700) {
+        struct machine m = busy_machine();
+
+        m.now_ms = began_ms;
+        start(&m);
+        while (m.pace.state != RELAY_PACE_PACED)
+            run(&m, RELAY_PACE_LOOK_MS);
+        assert_int_equal(m.pace.run_until_ms % RELAY_PACE_RUN_MS, 0);
+        assert_in_range(m.pace.run_until_ms - m.now_ms, RELAY_PACE_RUN_MS / 2,
+                        RELAY_PACE_RUN_MS + RELAY_PACE_RUN_MS / 2 - 1);
+        while (m.pace.state == RELAY_PACE_PACED)
+            run(&m, RELAY_PACE_LOOK_MS);
+        assert_in_range(m.now_ms % RELAY_PACE_RUN_MS, 0, RELAY_PACE_LOOK_MS - 1);
+    }
 }
 
 static void pace__looks_no_more_often_than_it_says(void **state)
@@ -210,6 +274,8 @@ int main(void)
         cmocka_unit_test(pace__is_free_when_orders_end_while_it_is_probed),
         cmocka_unit_test(pace__finds_a_longer_wait_that_is_not_its_own),
         cmocka_unit_test(pace__slows_down_when_the_broker_begins_to_cost),
+        cmocka_unit_test(pace__of_several_relays_is_not_measured_by_what_the_others_cost),
+        cmocka_unit_test(pace__probes_at_the_same_time_whenever_it_began),
         cmocka_unit_test(pace__looks_no_more_often_than_it_says),
     };
 
