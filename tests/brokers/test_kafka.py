@@ -401,13 +401,13 @@ def moving(clusters, receivers):
         d.publish(tag, key="k", body=b"%d" % tag)
     first = d.receive(3)
     d.serve_until_ended(*range(1, 8))
-    for wait_ms in (1200, 1200):  # until partitions pause
-        d.do("serve", wait_ms)
-    cluster.do("broker_error", 1, JOIN_GROUP, 0, 1)
-    cluster.do("broker_error", 1, OFFSET_FETCH, 0, 1)
-    cluster.do("broker_error", 1, HEARTBEAT, 22, 1)
 
     def move():
+        for wait_ms in (1200, 1200):  # until partitions pause
+            d.do("serve", wait_ms)
+        cluster.do("broker_error", 1, JOIN_GROUP, 0, 1)
+        cluster.do("broker_error", 1, OFFSET_FETCH, 0, 1)
+        cluster.do("broker_error", 1, HEARTBEAT, 22, 1)
         assert d.serve_until(lambda: left(cluster, JOIN_GROUP) == 0)["code"] == "ok"
         d.ack(first[0])
         d.ack(first[1])
