@@ -5,7 +5,6 @@
 #include "reason.h"
 #include "settings.h"
 
-#define TEXTS_BLOCK 4096u
 #define CLOSE_LOOK_MS 20
 #define END_MS 100   /* for the library's threads, whoever has them */
 #define FULL_MS 2000 /* until partitions pause; a rebalance waits as long */
@@ -18,14 +17,12 @@ void consumer_init(struct consumer *c, const struct broker_config *config, struc
 {
     *c = (struct consumer){ .config = config, .host = host, .why = why };
     held_init(&c->held, config->unacked_max);
-    arena_init(&c->texts, NULL, TEXTS_BLOCK);
 }
 
 void consumer_deinit(struct consumer *c)
 {
     REQUIRE(!c->rk);
     held_deinit(&c->held);
-    arena_deinit(&c->texts);
 }
 
 /* what: before the library's reason; empty: nothing. */

@@ -6,7 +6,6 @@
 #ifndef ORDERLY_BROKERS_KAFKA_CONSUMER_H
 #define ORDERLY_BROKERS_KAFKA_CONSUMER_H
 #include "held.h"
-#include "orderly/base/arena.h"
 #include "orderly/infra/relay/broker.h"
 #include <librdkafka/rdkafka.h>
 
@@ -16,7 +15,6 @@ struct consumer {
     char *why;
     rd_kafka_t *rk; /* NULL: not connected */
     struct held held;
-    struct arena texts;
     bool is_lost;
     bool is_paused, is_stopped;
     int64_t full_since_ms;   /* 0: there is room */
