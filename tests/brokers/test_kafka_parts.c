@@ -1,15 +1,21 @@
 /* Parts of the adapter for Kafka that need no broker: what is held until it is acked, what librdkafka
  * is told of our options, and what becomes of its words. */
+#include "ending.h"
 #include "held.h"
 #include "reason.h"
 #include "settings.h"
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <cmocka.h>
+
+#define PATIENCE_MS 60000
 
 static int64_t place_of(const struct held *h, int32_t partition)
 {
@@ -238,6 +244,61 @@ static void reasons__are_the_same_each_time_and_one_line(void **state)
     assert_string_equal(why, "no memory");
 }
 
+static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
+{
+    (void)rk;
+    (void)m;
+    (void)opaque;
+}
+
+/* A message that is given up makes a report, which is the first in the queue and so rings. */
+static void have_a_report(rd_kafka_t *rk, rd_kafka_queue_t *queue)
+{
+    char body[] = "x";
+    int waited_ms = 0;
+
+    assert_int_equal(rd_kafka_producev(rk, RD_KAFKA_V_TOPIC("t"),
+                                       RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                                       RD_KAFKA_V_VALUE(body, 1), RD_KAFKA_V_END),
+                     RD_KAFKA_RESP_ERR_NO_ERROR);
+    for (; rd_kafka_queue_length(queue) == 0 && waited_ms < PATIENCE_MS; waited_ms++) {
+        assert_int_equal(rd_kafka_purge(rk, RD_KAFKA_PURGE_F_QUEUE), RD_KAFKA_RESP_ERR_NO_ERROR);
+        (void)poll(NULL, 0, 1);
+    }
+    assert_true(waited_ms < PATIENCE_MS);
+}
+
+static void endings__ring_nobody(void **state)
+{
+    static const uint64_t one = 1;
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    struct pollfd bell = { .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .events = POLLIN };
+    rd_kafka_queue_t *queue;
+    rd_kafka_t *rk;
+    char why[256];
+    uint64_t rings;
+
+    (void)state;
+    assert_true(bell.fd >= 0);
+    rd_kafka_conf_set_dr_msg_cb(conf, on_report);
+    rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
+    assert_non_null(rk);
+    queue = rd_kafka_queue_get_main(rk);
+    rd_kafka_queue_io_event_enable(queue, bell.fd, &one, sizeof(one));
+    have_a_report(rk, queue);
+    assert_int_equal(poll(&bell, 1, PATIENCE_MS), 1);
+    (void)rd_kafka_poll(rk, 0);
+    assert_int_equal(rd_kafka_queue_length(queue), 0);
+    assert_int_equal(read(bell.fd, &rings, sizeof(rings)), sizeof(rings));
+
+    ending_hush(rk);
+    have_a_report(rk, queue);
+    assert_int_equal(poll(&bell, 1, 0), 0);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_destroy(rk);
+    (void)close(bell.fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +309,7 @@ int main(void)
         cmocka_unit_test(settings__tell_librdkafka_what_the_options_say),
         cmocka_unit_test(settings__make_no_topic_and_say_no_password_where_they_must_not),
         cmocka_unit_test(reasons__are_the_same_each_time_and_one_line),
+        cmocka_unit_test(endings__ring_nobody),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,11 +81,26 @@ static bool wait_until_over(struct ending *e, int64_t deadline_ms)
     return is_over;
 }
 
+static void hush(rd_kafka_queue_t *queue)
+{
+    if (!queue)
+        return;
+    rd_kafka_queue_io_event_enable(queue, -1, NULL, 0);
+    rd_kafka_queue_destroy(queue);
+}
+
+void ending_hush(rd_kafka_t *rk)
+{
+    hush(rd_kafka_queue_get_main(rk));
+    hush(rd_kafka_queue_get_consumer(rk));
+}
+
 void ending_begin(rd_kafka_t *rk, int flags, int64_t deadline_ms)
 {
     struct ending *e = ending_new(rk, flags);
     pthread_t thread;
 
+    ending_hush(rk);
     if (pthread_create(&thread, NULL, end_thread, e)) {
         ending_free(e);
         rd_kafka_destroy_flags(rk, flags); /* no thread left: then it takes what it takes */

@@ -9,7 +9,11 @@
 /* Clients that were left and have not ended; no more are begun beyond it. */
 #define ENDING_MAX 16
 
-/* No callback of rk is called from here on. Waits until it has ended, or until the deadline. */
+/* rk rings nobody from here on: who goes on alone would write to a descriptor that is closed, or by then
+ * another file's. Nothing rings on any thread when it returns. */
+void ending_hush(rd_kafka_t *rk);
+/* No callback of rk is called from here on, and it is hushed. Waits until it has ended, or until the
+ * deadline. */
 void ending_begin(rd_kafka_t *rk, int flags, int64_t deadline_ms);
 unsigned ending_count(void);
 #endif
