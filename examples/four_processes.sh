@@ -5,25 +5,36 @@
 # usage: four_processes.sh URL          such as nats://127.0.0.1:4222, amqp://127.0.0.1:5672
 #
 # ORDERLY names the program, build/release/orderly if it is not set. Everything is below a folder of
-# its own, which goes when the script ends; the processes end with it.
+# its own, which goes when the script ends; the processes end with it. At the broker they have a
+# channel and groups of their own, so that no other shop's orders are charged here, nor these there; the
+# stream, the topic, or the exchange and queues of those names stay there.
 set -eu
 url=${1:?usage: four_processes.sh URL}
 orderly=${ORDERLY:-$(dirname "$0")/../build/release/orderly}
 [ -x "$orderly" ] || { echo "there is no $orderly; './dev run' builds it, and its adapters of the brokers whose libraries are here" >&2; exit 1; }
+case $url in
+nats:* | tls:*) relay=nats ;;
+kafka*) relay=kafka ;;
+*) relay=rabbitmq ;;
+esac
+channel=example-$(date +%s)-$$
 folder=$(mktemp -d)
 processes=
 # shellcheck disable=SC2086 # a list of numbers
-trap 'kill $processes 2>/dev/null; wait; rm -rf "$folder"' EXIT
+trap 'set +e; kill $processes 2>/dev/null; wait; rm -rf "$folder"' EXIT
 trap 'exit 1' INT TERM
 
 # start CONTEXT: on a free port, which its first line names.
 start() {
     : >"$folder/$1.out"
     "$orderly" serve --contexts "$1" --data "$folder/$1" --relay "$url" --listen 127.0.0.1:0 \
+        --set "relay.$relay.channel=$channel" --set "relay.$relay.group=$channel-$1" \
         --demo --set log.audit=false >"$folder/$1.out" 2>"$folder/$1.log" &
-    processes="$processes $!"
+    started=$!
+    processes="$processes $started"
     for _ in $(seq 300); do
         grep -q '^listening' "$folder/$1.out" && return
+        kill -0 $started 2>/dev/null || break
         sleep 0.1
     done
     echo "$1 did not start:" >&2

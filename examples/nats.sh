@@ -8,7 +8,7 @@ store=$(mktemp -d)
 port=${NATS_PORT:-14222}
 nats-server -a 127.0.0.1 -p "$port" -js -sd "$store" >"$store/log" 2>&1 &
 broker=$!
-trap 'kill $broker 2>/dev/null; wait; rm -rf "$store"' EXIT
+trap 'set +e; kill $broker 2>/dev/null; wait; rm -rf "$store"' EXIT
 trap 'exit 1' INT TERM
 for _ in $(seq 300); do
     ! grep -q 'Server is ready' "$store/log" || break

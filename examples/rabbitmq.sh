@@ -18,7 +18,7 @@ epmd -port $ERL_EPMD_PORT -address 127.0.0.1 &
 names=$!
 setsid /usr/lib/rabbitmq/bin/rabbitmq-server >"$store/output" 2>&1 &
 broker=$!
-trap 'kill -- -$broker 2>/dev/null; wait $broker; kill $names 2>/dev/null; rm -rf "$store"' EXIT
+trap 'set +e; kill -- -$broker 2>/dev/null; wait $broker; kill $names 2>/dev/null; rm -rf "$store"' EXIT
 trap 'exit 1' INT TERM
 for _ in $(seq 600); do
     ! grep -q 'completed with' "$store/output" || break
