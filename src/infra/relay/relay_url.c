@@ -104,7 +104,8 @@ const char *relay_url_parse(struct str url, struct relay_url *out)
         rest = behind(rest, at + 1);
         if (find(out->user, ":"))
             return "a password does not belong into a URL, where everybody on the host can read "
-                   "it; use password_file";
+                   "it; relay.K.password_file names a file with it, or the variable "
+                   "ORDERLY_RELAY_K_PASSWORD holds it";
         if (!out->user.n)
             return "the user before '@' is missing";
     }
