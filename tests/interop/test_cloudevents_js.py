@@ -294,8 +294,7 @@ def test_what_a_relay_sends_is_decoded_and_what_it_is_sent_is_taken(broker, rela
         check_paid(client, o, event)
 
     def has_all():
-        own = {e["eventId"] for e in client.all("/events?limit=500")
-               if not e["metadata"].get("messageId")}
+        own = tour.said_here(client)
         events = {e["id"]: e for e in client.get("/messages?limit=500&encoding=cloudevents").is_(200).json
                   if e["id"] in own and e["type"].startswith(RELAYED)}
         read = [m for m in broker.read(channel) if m["body"] not in sent]
