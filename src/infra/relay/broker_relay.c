@@ -174,7 +174,7 @@ static struct relay_pace_totals totals_of(const struct broker_relay *r)
     return (struct relay_pace_totals){ h->n, h->sum_us, r->port.counts.published };
 }
 
-/* Whenever the thread has told something, which it does as long as it publishes. */
+/* Whenever the thread has told something, which it does as long as it publishes or has a limit. */
 static void set_pace(struct broker_relay *r)
 {
     struct relay_pace_totals totals = totals_of(r);

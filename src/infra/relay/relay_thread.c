@@ -538,6 +538,7 @@ static void turn(struct broker_relay *r)
         wait_for_try(r);
     else
         connect_now(r);
+    r->has_changed |= r->limit > 0; /* so that the loop looks whether there is to be one */
     publish_status(r);
 }
 

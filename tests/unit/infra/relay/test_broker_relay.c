@@ -690,6 +690,29 @@ static void relay__under_a_limit_is_no_faster_than_it_says(void **state)
     assert_whole_and_in_order(w);
 }
 
+static bool is_free(struct world *w)
+{
+    return app_relay(w->app, SUBSCRIPTION_NATS)->limit == 0;
+}
+
+/* Neither orders nor messages: also without them somebody has to look. */
+static void relay__says_that_it_is_free_again_where_there_is_nothing_to_publish(void **state)
+{
+    struct world *w = *state;
+
+    w->relay->pace.state = RELAY_PACE_PACED;
+    w->relay->pace.run_until_ms = INT64_MAX;
+    w->relay->pace.limit = w->relay->port.limit = RELAY_PACE_MIN;
+    set_limit(w, RELAY_PACE_MIN);
+    run_until(w, is_free);
+    uv_mutex_lock(&w->relay->lock);
+    assert_int_equal(w->relay->limit_wanted, 0);
+    uv_mutex_unlock(&w->relay->lock);
+    some_messages(w, 20);
+    run_until(w, is_all_passed);
+    assert_whole_and_in_order(w);
+}
+
 static bool is_stuck(struct world *w)
 {
     return strstr(w->lines, "relay_stuck") != NULL;
@@ -1010,6 +1033,7 @@ int main(void)
         TEST(relay__hands_over_no_more_than_its_window_to_a_broker_that_says_nothing),
         TEST(relay__under_a_limit_gives_a_slow_broker_no_more_than_it_can_work_off),
         TEST(relay__under_a_limit_is_no_faster_than_it_says),
+        TEST(relay__says_that_it_is_free_again_where_there_is_nothing_to_publish),
         TEST(relay__publishes_again_what_the_broker_did_not_take),
         TEST(relay__makes_a_dead_letter_of_what_the_broker_will_never_take_and_goes_on),
         TEST(relay__goes_on_with_a_client_that_has_room_again),
