@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -203,12 +204,14 @@ class KafkaMock:
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.address = self.process.stdout.readline().strip()
         assert self.address, "kafka_mock does not start"
+        self.lock = threading.Lock()  # of its words: it answers one after the other
         self.reading = None
         self.messages = []
 
     def do(self, *words):
-        self._say(*words)
-        answer = self.process.stdout.readline().split()
+        with self.lock:
+            self._say(*words)
+            answer = self.process.stdout.readline().split()
         assert answer[:1] == ["ok"], (words, answer)
         return answer[1:]
 
@@ -224,6 +227,10 @@ class KafkaMock:
     def read(self, topic):
         """All that is in the topic's partitions, 0 to 3: (partition, offset, key, body, headers), of
         each partition in its order."""
+        with self.lock:
+            return self._read(topic)
+
+    def _read(self, topic):
         if topic != self.reading:
             self.reading, self.messages = topic, []
         self._say("read", topic)
@@ -231,7 +238,7 @@ class KafkaMock:
             words = self.process.stdout.readline().rstrip("\n").split(" ")
             if not words[0].isdigit():
                 assert words == ["ok"], (topic, words)
-                return self.messages
+                return list(self.messages)
             partition, offset, key, body, *headers = words
             self.messages.append((
                 int(partition), int(offset), None if key == "-" else bytes.fromhex(key).decode(),
