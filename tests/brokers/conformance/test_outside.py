@@ -355,7 +355,7 @@ class Sender(threading.Thread):
             stand_still(server)
         self.start()
         if keeps:
-            eventually(lambda: self.failure or self.n() >= len(self.orders) * self.per_order // 2)
+            eventually(lambda: self.failure or self.n() >= len(self.orders) * self.per_order)
             server.send_signal(signal.SIGCONT)
         eventually(lambda: metric(client, 'idempotency_entries') >= n)
 
@@ -375,7 +375,7 @@ def story_killed(l):
     with l.client() as c:
         all = place(c, 10)
         sender = Sender(l, all, 40)
-        sender.begin(c, 30)
+        sender.begin(c, 10)
     for n in range(kills):
         l.server.process.kill()
         l.server.wait()
@@ -459,7 +459,7 @@ def story_ending(l):
         all = place(c, 8)
         sender = Sender(l, all, 80)
         place(c, 20)
-        sender.begin(c, 50)
+        sender.begin(c, 10)
     assert l.server.stop() == 0
     if keeps:
         sender.end()
