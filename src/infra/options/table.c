@@ -178,7 +178,7 @@ static const struct option bus[] = {
           AT(relays[index].channel) },                                                             \
         { "relay." kind ".group",                                                                  \
           "NAME",                                                                                  \
-          "consumer, group or queue; else orderly, or orderly-CONTEXTS where these are not all",   \
+          "consumer, group or queue; else orderly, with what contexts and channel are told",       \
           .help_key = shown("group"),                                                              \
           .type = OPTION_RELAY_NAME,                                                               \
           .most = RELAY_NAME_MAX,                                                                  \

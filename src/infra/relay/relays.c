@@ -37,7 +37,7 @@ struct one_relay {
     /* What the adapter's configuration points to. */
     char url_text[RELAY_TEXT_MAX], address[RELAY_TEXT_MAX], user[RELAY_TEXT_MAX];
     char password[RELAY_SECRET_MAX + 1], token[RELAY_SECRET_MAX + 1];
-    char group[RELAY_NAME_MAX + 1];
+    char group[2 * RELAY_NAME_MAX + 2];
     bool topics[EVENT_TYPE_COUNT];
 };
 
@@ -184,7 +184,6 @@ static struct broker_config broker_config_of(struct relays *r, enum relay_kind k
                    STR_ARG(url.address), url.path.n ? "/" : "", STR_ARG(url.path));
     copy_text(one->address, sizeof(one->address), url.address);
     copy_text(one->user, sizeof(one->user), o->user[0] ? str_of(o->user) : url.user);
-    copy_text(one->group, sizeof(one->group), o->group[0] ? str_of(o->group) : r->config.group);
     return (struct broker_config){
         .url = str_of(one->url_text),
         .address = str_of(one->address),
@@ -206,6 +205,23 @@ static struct broker_config broker_config_of(struct relays *r, enum relay_kind k
     };
 }
 
+/* Queues of RabbitMQ and groups of Kafka are known by their name alone, whatever the channel: two shops
+ * on one broker would take each other's messages. */
+static void set_group(struct relays *r, enum relay_kind kind, struct buf *complaints)
+{
+    const struct relay_options *o = &r->config.options[kind];
+    struct one_relay *one = &r->list[kind];
+
+    if (o->group[0])
+        copy_text(one->group, sizeof(one->group), str_of(o->group));
+    else if (strcmp(o->channel, relay_options_default.channel) == 0)
+        copy_text(one->group, sizeof(one->group), r->config.group);
+    else
+        (void)snprintf(one->group, sizeof(one->group), STR_FMT "-%s", STR_ARG(r->config.group),
+                       o->channel);
+    check_name(kinds[kind].name, "group", one->group, complaints);
+}
+
 static void create_one(struct relays *r, enum relay_kind kind, struct buf *complaints)
 {
     const struct relay_options *o = &r->config.options[kind];
@@ -217,8 +233,7 @@ static void create_one(struct relays *r, enum relay_kind kind, struct buf *compl
 
     set_topics(one, name, o->topics, complaints);
     check_name(name, "channel", o->channel, complaints);
-    if (o->group[0])
-        check_name(name, "group", o->group, complaints);
+    set_group(r, kind, complaints);
     read_secret(name, "password_file", o->password_file, o->password, one->password, complaints);
     read_secret(name, "token_file", o->token_file, o->token, one->token, complaints);
     relay_files_check(name, o, complaints);

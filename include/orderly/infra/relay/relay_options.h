@@ -44,7 +44,7 @@ enum relay_from { RELAY_FROM_BEGINNING, RELAY_FROM_NOW };
 struct relay_options {
     char url[RELAY_TEXT_MAX]; /* "": no relay of this kind */
     char channel[RELAY_NAME_MAX + 1];
-    char group[RELAY_NAME_MAX + 1]; /* "": orderly, or orderly-CONTEXTS */
+    char group[RELAY_NAME_MAX + 1]; /* "": orderly[-CONTEXTS][-CHANNEL] */
     char topics[RELAY_TEXT_MAX];
     enum relay_from from;
     bool listens;
