@@ -21,8 +21,11 @@ def verdicts(tmp_path_factory):
     if not (BUILD / "orderly").exists():
         pytest.fail(f"there is no {BUILD}/orderly: cmake --preset sim && cmake --build --preset sim")
 
+    # Here, as pytest makes what is around them on first use, and not for two threads at once.
+    folders = {p.name: tmp_path_factory.mktemp(p.name) for p in PLANTS}
+
     def plant(p):
-        return simulate(build(p, tmp_path_factory.mktemp(p.name)), SEEDS)
+        return simulate(build(p, folders[p.name]), SEEDS)
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:
         yield {p.name: pool.submit(plant, p) for p in PLANTS}
