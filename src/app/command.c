@@ -195,7 +195,9 @@ static void command_read_key(struct store_read *r, const struct store_view *v)
 {
     struct command *c = container_of(r, struct command, key_read);
 
-    c->stored_err = store_get(v, DB_IDEMPOTENCY, key_str(c), c->arena, &c->stored_row);
+    /* Not into the command's own arena: those of a batch share one, and are read side by side. */
+    arena_init(&c->read_arena, NULL, 0);
+    c->stored_err = store_get(v, DB_IDEMPOTENCY, key_str(c), &c->read_arena, &c->stored_row);
 }
 
 static void command_on_key_read(struct store_read *r)
@@ -206,8 +208,11 @@ static void command_on_key_read(struct store_read *r)
 
     map_remove(&c->app->idempotency.in_flight, &c->key_node);
     c->is_key_held = false;
-    if (err == ERR_OK)
+    if (err == ERR_OK) {
+        c->stored_row = arena_str(c->arena, c->stored_row);
         err = stored_answer_decode(c->stored_row, &s);
+    }
+    arena_deinit(&c->read_arena);
     if (err == ERR_NOT_FOUND ||
         (err == ERR_OK && s.expires_ms <= scheduler_wall_ms(c->app->scheduler))) {
         command_take_key(c);

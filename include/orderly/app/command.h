@@ -70,6 +70,7 @@ struct command {
     struct map_node key_node; /* in the table of keys in flight */
     struct list link;         /* in the app's list of finished commands */
     bool is_key_held, is_key_counted, is_stored;
+    struct arena read_arena; /* while the key is read */
     struct str stored_row;
     enum err stored_err;
 };
