@@ -3,8 +3,10 @@
 #include <limits.h>
 #include <stdio.h>
 
-/* A TLS connection may wait for this long in a write, and is lost then; without TLS nothing waits. */
-#define WRITE_DEADLINE_MS 2000
+/* A TLS connection may wait for this long in a write, and is lost then; without TLS nothing waits. Less
+ * than what an end has time for, and more than a busy server goes without reading (two seconds were
+ * seen). */
+#define WRITE_DEADLINE_MS 5000
 
 bool settings_want_tls(const struct broker_config *c)
 {
