@@ -2,8 +2,8 @@
 
 /* An event may wait this much longer than it would without the relay, and a little for what a clock
  * and a scheduler do by themselves. */
-#define SLACK 1.3
-#define SLACK_US 100.0
+#define SLACK 1.1
+#define SLACK_US 50.0
 /* Slower at once, faster bit by bit: the smaller fault is to be late with messages. */
 #define SLOWER 0.8
 #define FASTER 1.25
