@@ -316,6 +316,8 @@ static rd_kafka_resp_err_t read_on(rd_kafka_mock_cluster_t *cluster, const char 
         int64_t low;
 
         err = rd_kafka_query_watermark_offsets(reader.rk, topic, i, &low, &end[i], PATIENCE_MS);
+        if (!err && low > reader.next[i]) /* it keeps the last 5 MiB of a partition */
+            err = RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE;
         left += !err && reader.next[i] < end[i];
     }
     while (left && !err) {
