@@ -451,8 +451,7 @@ bool app_is_ready(const struct app *a, struct str *why)
     a->store->ops->stats(a->store, &stats);
     if (app_room(a, &stats) != ROOM_ENOUGH)
         *why = STR("store_nearly_full");
-    for (unsigned i = 0; i < SUBSCRIPTION_COUNT && !why->n; i++)
-        if (a->relays[i] && a->relays[i]->why[0])
-            *why = STR("relay_behind");
+    else
+        *why = relays_warning(a);
     return true;
 }

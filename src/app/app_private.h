@@ -300,6 +300,10 @@ void app_started(struct app *app, enum err status);
 bool startup_was_handled(const struct subscription *s, const struct message *m);
 void startup_forget(struct app *app);
 
+/* ---- relays (relays.c) ------------------------------------------------------------------------- */
+/* The worst of them, as a reason of readiness; none: all get on. */
+struct str relays_warning(const struct app *app);
+
 /* ---- timers ------------------------------------------------------------------------------------ */
 void deadlines_init(struct app *app);
 void deadlines_deinit(struct app *app);

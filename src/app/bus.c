@@ -288,6 +288,8 @@ static void delivery_end(struct delivery *d, enum delivery_end how)
     b->clock_us = scheduler_mono_us(b->scheduler);
     b->clock_is_fresh = true;
     b->n_in_progress--;
+    if (how != DELIVERY_UNAVAILABLE)
+        d->subscription->moved_us = b->clock_us;
     if (b->tap)
         b->tap->ended(b->tap, d, how);
     if (b->is_draining)
@@ -378,6 +380,27 @@ uint64_t subscription_cursor(const struct subscription *s)
 uint64_t subscription_lag(const struct subscription *s)
 {
     return s->n_in_work + (s->bus->published_position - s->taken_position);
+}
+
+int64_t subscription_oldest_us(const struct subscription *s)
+{
+    struct scheduler *clock = s->bus->scheduler;
+    const struct message *first;
+    int64_t age_us;
+
+    if (list_is_empty(&s->in_work))
+        return 0;
+    first = container_of(s->in_work.next, struct delivery, work_link)->message;
+    if (first->appended_us)
+        age_us = scheduler_mono_us(clock) - first->appended_us;
+    else /* read from the log, so only its wall time is known */
+        age_us = (scheduler_wall_ms(clock) - first->event.occurred_at_ms) * 1000;
+    return age_us > 0 ? age_us : 0;
+}
+
+int64_t subscription_stands_us(const struct subscription *s)
+{
+    return s->n_in_work > 0 ? scheduler_mono_us(s->bus->scheduler) - s->moved_us : 0;
 }
 
 unsigned bus_ready(const struct bus *b)

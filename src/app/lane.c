@@ -71,6 +71,8 @@ void lane_add(struct lane *l, struct message *m, unsigned attempt, bool is_in_wo
     list_push_back(&l->queue, &d->lane_link);
     list_init(&d->work_link);
     if (is_in_work) {
+        if (s->n_in_work == 0)
+            s->moved_us = scheduler_mono_us(b->scheduler);
         list_push_back(&s->in_work, &d->work_link);
         s->n_in_work++;
     } else {

@@ -33,6 +33,30 @@ void app_add_relay(struct app *a, struct relay *r)
     bus_subscribe(&a->bus, s);
 }
 
+enum relay_progress relay_progress(const struct relay *r)
+{
+    const int64_t late_us = RELAY_LATE_MS * INT64_C(1000);
+
+    if (r->why[0] || subscription_stands_us(r->subscription) >= late_us)
+        return RELAY_STUCK;
+    return subscription_oldest_us(r->subscription) >= late_us ? RELAY_BEHIND : RELAY_CURRENT;
+}
+
+struct str relays_warning(const struct app *a)
+{
+    enum relay_progress worst = RELAY_CURRENT;
+
+    for (unsigned i = 0; i < SUBSCRIPTION_COUNT; i++) {
+        enum relay_progress p = a->relays[i] ? relay_progress(a->relays[i]) : RELAY_CURRENT;
+
+        if (p > worst)
+            worst = p;
+    }
+    if (worst == RELAY_STUCK)
+        return STR("relay_stuck");
+    return worst == RELAY_BEHIND ? STR("relay_behind") : STR_NONE;
+}
+
 struct relay *app_relay(const struct app *a, enum subscription_id id)
 {
     return a->relays[id];

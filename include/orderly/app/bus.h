@@ -116,6 +116,7 @@ struct subscription {
     bool is_paused;                /* for a moment, after delivery_unavailable or a full log */
     bool is_at_limit;              /* no room for another deferred lane or dead letter */
     bool is_stuck;                 /* the log could not be read; tried again and again */
+    int64_t moved_us; /* a message in work ended, or was the first to come; monotonic */
 
     /* Bus only. */
     struct bus *bus;
@@ -214,6 +215,10 @@ unsigned bus_ready(const struct bus *b);
 /* Messages behind, of the slowest subscription that counts for the backlog. */
 uint64_t bus_backlog(const struct bus *b);
 uint64_t subscription_lag(const struct subscription *s);
+/* Age of the oldest message that is in work; 0: none is. */
+int64_t subscription_oldest_us(const struct subscription *s);
+/* For how long messages have been in work without one of them coming to its end; 0: none is in work. */
+int64_t subscription_stands_us(const struct subscription *s);
 /* Lowest position that is not yet handled or deferred, minus 1. */
 uint64_t subscription_cursor(const struct subscription *s);
 /* Deliveries in the hands of handlers, over all subscriptions: zero when a drain is done. */

@@ -48,6 +48,16 @@ struct relay {
     struct subscription *subscription;
 };
 
+/* How a relay gets on, for whoever has to know whether it needs help:
+ *
+ *   CURRENT  what waits has not waited for long
+ *   BEHIND   the broker takes what waits, but the oldest of it is older than RELAY_LATE_MS
+ *   STUCK    there is a reason (why), or messages have waited for RELAY_LATE_MS without the broker
+ *            taking one: also over connections that are made again and again */
+enum relay_progress { RELAY_CURRENT, RELAY_BEHIND, RELAY_STUCK };
+#define RELAY_LATE_MS 10000
+enum relay_progress relay_progress(const struct relay *r);
+
 struct app;
 /* Before app_start; r outlives the app. At most one of each id. A relay that is taken away keeps its
  * cursor, and goes on there when it comes back. */

@@ -185,23 +185,6 @@ static void write_handlers(struct buf *b, const struct metrics *m, struct app *a
     }
 }
 
-/* Of the first message that is in work and not yet handled; 0 where nothing is. */
-static double oldest_seconds(const struct subscription *s, struct app *app)
-{
-    const struct delivery *first;
-    int64_t now_us = scheduler_mono_us(app_scheduler(app)), age_us;
-
-    if (list_is_empty(&s->in_work))
-        return 0;
-    first = container_of(s->in_work.next, struct delivery, work_link);
-    if (first->message->appended_us)
-        age_us = now_us - first->message->appended_us;
-    else /* read from the log, so only its wall time is known */
-        age_us =
-            (scheduler_wall_ms(app_scheduler(app)) - first->message->event.occurred_at_ms) * 1000;
-    return age_us > 0 ? (double)age_us / 1e6 : 0;
-}
-
 static void write_subscriptions(struct buf *b, const struct metrics *m, struct app *app)
 {
     struct subscription *const *all = app_bus(app)->subscriptions;
@@ -217,7 +200,7 @@ static void write_subscriptions(struct buf *b, const struct metrics *m, struct a
     for (unsigned i = SUBSCRIPTION_NONE + 1; i < SUBSCRIPTION_COUNT; i++) {
         if (all[i])
             metrics_double(b, "subscription_oldest_seconds", subscription_label(labels, i),
-                           oldest_seconds(all[i], app));
+                           (double)subscription_oldest_us(all[i]) / 1e6);
     }
     metrics_head(b, "lanes_deferred", "gauge", "Lanes that wait for a retry or for a person.");
     for (unsigned i = SUBSCRIPTION_NONE + 1; i < SUBSCRIPTION_COUNT; i++) {
@@ -344,6 +327,15 @@ static void write_relays(struct buf *b, const struct app *app)
 
         if (r)
             metrics_u64(b, "relay_connected", relay_label(labels, i), r->is_connected);
+    }
+    metrics_head(b, "relay_stands_seconds", "gauge",
+                 "Messages have waited so long without the broker taking one; 0: none waits.");
+    for (unsigned i = 0; i < SUBSCRIPTION_COUNT; i++) {
+        const struct relay *r = app_relay(app, (enum subscription_id)i);
+
+        if (r)
+            metrics_double(b, "relay_stands_seconds", relay_label(labels, i),
+                           (double)subscription_stands_us(r->subscription) / 1e6);
     }
     metrics_head(b, "relay_connections_lost_total", "counter", "Connections that ended.");
     for (unsigned i = 0; i < SUBSCRIPTION_COUNT; i++) {

@@ -122,9 +122,13 @@ static void on_contexts_changed(struct relay *port)
 
 static void say(struct broker_relay *r, enum log_level level, const char *event, const char *why)
 {
+    char behind[24];
+    int n = snprintf(behind, sizeof(behind), "%llu",
+                     (unsigned long long)subscription_lag(r->port.subscription));
     const struct log_field fields[] = {
         { "relay", subscription_name(r->config.id) },
         { "broker", r->config.broker.address },
+        { "behind", { behind, (size_t)n } },
         { "why", str_of(why) },
     };
 

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "../../../src/app/app_private.h"
+#include "orderly/infra/observe/metrics_text.h"
 #include "support/app_fixture.h"
 
 /* What a dead process held is leaked on purpose. */
@@ -26,6 +27,7 @@ struct broker {
     /* In the order in which it was handed over, by the present process. */
     uint64_t seen[SEEN_MAX];
     unsigned n_seen;
+    struct delivery *handed[SEEN_MAX];
 };
 
 static struct broker broker;
@@ -35,6 +37,7 @@ static void on_handed(struct relay *r, struct delivery *d)
 {
     (void)r;
     assert_true(broker.n_seen < SEEN_MAX);
+    broker.handed[broker.n_seen] = d;
     broker.seen[broker.n_seen++] = d->message->event.position;
     if (broker.takes)
         delivery_done(d);
@@ -223,6 +226,81 @@ static void relay__does_not_begin_where_there_is_no_room_to_say_it(void **state)
     assert_true(app_event_log(f->app)->durable_position > before);
 }
 
+/* ---- how it gets on -------------------------------------------------------------------------- */
+
+static void assert_progress(struct app_fixture *f, enum relay_progress progress, const char *reason)
+{
+    struct str why;
+
+    assert_int_equal(relay_progress(&broker.relay), progress);
+    assert_true(app_is_ready(f->app, &why)); /* no order waits for a broker */
+    assert_true(str_eq(why, str_of(reason)));
+}
+
+static void assert_metric(struct app_fixture *f, const char *line)
+{
+    struct buf text = { NULL, 0, 0 };
+
+    metrics_write_app(&text, f->app);
+    buf_add(&text, "", 1);
+    if (!strstr(text.p, line))
+        fail_msg("no %s", line);
+    buf_deinit(&text);
+}
+
+static void relay__that_catches_up_is_told_from_one_that_stands(void **state)
+{
+    struct app_fixture *f = *state;
+
+    broker.takes = false;
+    start_with_relay(f);
+    app_fixture_pass_ms(f, 3600000);
+    assert_progress(f, RELAY_CURRENT, ""); /* nothing waits */
+    (void)some_carts(f);
+    app_fixture_pass_ms(f, RELAY_LATE_MS - 1);
+    assert_int_equal(broker.n_seen, CARTS);
+    assert_progress(f, RELAY_CURRENT, "");
+    app_fixture_pass_ms(f, 1);
+    assert_progress(f, RELAY_STUCK, "relay_stuck");
+    assert_metric(f, "\norderly_relay_stands_seconds{relay=\"kafka\"} 10\n");
+
+    delivery_done(broker.handed[1]); /* the oldest waits on */
+    assert_metric(f, "\norderly_relay_stands_seconds{relay=\"kafka\"} 0\n");
+    assert_metric(f, "\norderly_subscription_oldest_seconds{subscription=\"kafka\"} 10\n");
+    assert_progress(f, RELAY_BEHIND, "relay_behind");
+    app_fixture_pass_ms(f, RELAY_LATE_MS - 1);
+    assert_progress(f, RELAY_BEHIND, "relay_behind");
+    app_fixture_pass_ms(f, 1);
+    assert_progress(f, RELAY_STUCK, "relay_stuck");
+
+    delivery_done(broker.handed[0]);
+    delivery_done(broker.handed[2]);
+    assert_progress(f, RELAY_CURRENT, "");
+}
+
+/* What waits in the log is as old as it is, though this process has read it just now. */
+static void relay__of_a_new_process_is_as_far_behind_as_its_log_says(void **state)
+{
+    struct app_fixture *f = *state;
+
+    (void)some_carts(f);
+    app_fixture_pass_ms(f, RELAY_LATE_MS);
+    broker.takes = false;
+    start_with_relay(f);
+    assert_int_equal(broker.n_seen, CARTS);
+    assert_progress(f, RELAY_BEHIND, "relay_behind");
+}
+
+static void relay__that_has_a_reason_is_stuck_at_once(void **state)
+{
+    struct app_fixture *f = *state;
+
+    start_with_relay(f);
+    assert_progress(f, RELAY_CURRENT, "");
+    (void)snprintf(broker.relay.why, sizeof(broker.relay.why), "it refuses connections");
+    assert_progress(f, RELAY_STUCK, "relay_stuck");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -233,6 +311,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(relay__that_began_now_with_an_empty_log_has_all_of_it,
                                         setup_with_relay_from_now, teardown),
         T(relay__does_not_begin_where_there_is_no_room_to_say_it),
+        T(relay__that_catches_up_is_told_from_one_that_stands),
+        T(relay__of_a_new_process_is_as_far_behind_as_its_log_says),
+        T(relay__that_has_a_reason_is_stuck_at_once),
         T(relay__with_a_place_goes_on_there_whatever_is_said_of_beginnings),
     };
 
