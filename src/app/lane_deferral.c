@@ -248,11 +248,11 @@ static void dead_letter_tell(const struct deferral *d)
 
     arena_init(&arena, numbers, sizeof(numbers));
     uuid_format(d->dead_letter_id.u, letter_id);
-    uuid_format(m->event.id.u, message_id);
     fields[n++] = (struct log_field){ "deadLetterId", { letter_id, UUID_TEXT_LEN } };
     fields[n++] = (struct log_field){ "subscription", str_of(s->config.name) };
     fields[n++] = (struct log_field){ "orderId", text_id_str(&correlation) };
-    fields[n++] = (struct log_field){ "messageId", { message_id, UUID_TEXT_LEN } };
+    fields[n++] = (struct log_field){ "messageId", message_id_said(m->event.message_id, m->event.id,
+                                                                   message_id) };
     fields[n++] = (struct log_field){ "topic", m->topic };
     fields[n++] =
         (struct log_field){ "position",

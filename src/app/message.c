@@ -75,3 +75,11 @@ void message_unref(struct message *m)
     arena_deinit(&m->arena);
     mem_free(m);
 }
+
+struct str message_id_said(struct str outside, struct event_id ours, char text[UUID_TEXT_LEN])
+{
+    if (outside.n)
+        return outside;
+    uuid_format(ours.u, text);
+    return (struct str){ text, UUID_TEXT_LEN };
+}

@@ -18,12 +18,21 @@ static struct subscription *refuse_subscription(const struct refuse_message *m)
     return app_letters_of(m->command.app, m->subscription);
 }
 
+/* The sender's id, where it can be one. */
+static struct str refuse_message_id(const struct refuse_message *m)
+{
+    struct text_id id;
+
+    return text_id_parse(m->message_id, &id) ? m->message_id : STR_NONE;
+}
+
 static void refuse_tell(const struct refuse_message *m)
 {
-    char letter_id[UUID_TEXT_LEN];
+    char letter_id[UUID_TEXT_LEN], message_id[UUID_TEXT_LEN];
     struct log_field fields[] = {
         { "deadLetterId", { letter_id, sizeof(letter_id) } },
         { "subscription", subscription_name(m->subscription) },
+        { "messageId", message_id_said(refuse_message_id(m), m->letter.message_id, message_id) },
         { "errorCode", failure_code_text(m->code) },
         { "errorDetail", m->detail },
     };
@@ -55,10 +64,10 @@ static void refuse_applied(struct command *c, enum err status)
 static struct event_id refuse_append_message(struct refuse_message *m)
 {
     struct subscription *s = refuse_subscription(m);
-    struct text_id id;
     struct event e = {
         .type = EVENT_MESSAGE_REFUSED,
         .lane = m->letter.lane,
+        .message_id = refuse_message_id(m),
         .p = {
             .error_code = m->letter.error_code,
             .error_detail = m->detail,
@@ -70,8 +79,6 @@ static struct event_id refuse_append_message(struct refuse_message *m)
         },
     };
 
-    if (text_id_parse(m->message_id, &id))
-        e.message_id = m->message_id;
     s->sequence++;
     m->first_sequence = s->sequence;
     command_event(&m->command, &e);

@@ -32,4 +32,8 @@ static inline struct message *message_ref(struct message *m)
     return m;
 }
 void message_unref(struct message *m);
+
+/* What a dead letter, and a line of the log about one message, calls it: the name that its sender gave
+ * it (outside; may be none), else ours, which is written into text. */
+struct str message_id_said(struct str outside, struct event_id ours, char text[UUID_TEXT_LEN]);
 #endif

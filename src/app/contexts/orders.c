@@ -13,11 +13,10 @@ static void orders_note_unasked(struct handling *h)
         { is_refund ? "paymentId" : "reservationId",
           is_refund ? text_id_str(&h->event->p.payment_id.t)
                     : text_id_str(&h->event->p.reservation_id.t) },
-        { "messageId", { message, sizeof(message) } },
+        { "messageId", message_id_said(h->event->message_id, h->event->id, message) },
     };
 
     uuid_format(h->event->p.order_id.u, order);
-    uuid_format(h->event->id.u, message);
     if (is_refund)
         app->metrics.unasked_refunds++;
     else

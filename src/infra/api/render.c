@@ -1,5 +1,6 @@
 #include "render.h"
 #include "orderly/app/lanes.h"
+#include "orderly/app/message.h"
 #include "orderly/domain/cart.h"
 #include "orderly/domain/order.h"
 
@@ -234,6 +235,7 @@ void render_dead_letter(struct json_out *o, const struct dead_letter_item *item,
 {
     const struct dead_letter *d = &item->letter;
     bool is_refused = message && message->type == EVENT_MESSAGE_REFUSED;
+    char id[UUID_TEXT_LEN];
 
     json_open(o, '{');
     JSON_KEY(o, "deadLetterId");
@@ -247,10 +249,7 @@ void render_dead_letter(struct json_out *o, const struct dead_letter_item *item,
         json_uuid(o, message ? message->p.order_id.u : d->lane.u);
     /* The sender's own, where it came from outside; ours stands in the message. */
     JSON_KEY(o, "messageId");
-    if (message && message->message_id.n)
-        json_str(o, message->message_id);
-    else
-        json_uuid(o, d->message_id.u);
+    json_str(o, message_id_said(message ? message->message_id : STR_NONE, d->message_id, id));
     JSON_KEY(o, "topic");
     if (is_refused) /* as it was sent, where that is a text */
         json_str_or_null(o, str_is_utf8(message->p.said_topic) ? message->p.said_topic : STR_NONE);

@@ -375,12 +375,13 @@ static void lines_name_their_fields_as_the_wire_does(void **state)
     assert_int_equal(capture_log_count(&f.log, " message_id="), 0);
     a_message(&f, EVENT_PAYMENT_REFUNDED, "m1", "pp-1", "5.00");
     app_fixture_pass_ms(&f, 100);
-    snprintf(expected, sizeof(expected), "error refund_unasked orderId=%s paymentId=pp-1", text);
+    snprintf(expected, sizeof(expected),
+             "error refund_unasked orderId=%s paymentId=pp-1 messageId=m1", text);
     assert_int_equal(capture_log_count(&f.log, expected), 1);
     a_message(&f, EVENT_STOCK_RELEASED, "m2", "rr-1", "");
     app_fixture_pass_ms(&f, 100);
-    snprintf(expected, sizeof(expected), "error release_unasked orderId=%s reservationId=rr-1",
-             text);
+    snprintf(expected, sizeof(expected),
+             "error release_unasked orderId=%s reservationId=rr-1 messageId=m2", text);
     assert_int_equal(capture_log_count(&f.log, expected), 1);
     app_fixture_deinit(&f);
 }

@@ -250,6 +250,7 @@ static void messages__of_unknown_orders_become_dead_letters(void **state)
     assert_value(f, "/deadLetterId", id);
     assert_int_equal(count(f, ""), 13);
     assert_value(f, "/messageId", "m-1");
+    assert_int_equal(capture_log_count(&f->app.log, " messageId=m-1 "), 1);
     assert_string_not_equal(value(f, "/message/messageId"), "null");
     get(f, "/dead-letters?subscription=payments");
     assert_int_equal(count(f, "/data"), 0);
@@ -266,6 +267,22 @@ static void messages__of_unknown_orders_become_dead_letters(void **state)
     assert_null(strstr(f->body.p, "DeadLettered"));
 }
 
+/* A message of ours has one name. */
+static void dead__letters_of_our_own_messages_are_named_in_the_log_as_in_the_list(void **state)
+{
+    struct api_fixture *f = *state;
+    char said[64];
+
+    assert_int_equal(ask(f, "PUT", "/simulators/payments", "{\"failFirst\":9}"), 200);
+    assert_int_equal(post(f, "/orders", ORDER_JSON), 201);
+    pass_ms(f, 60000);
+    assert_int_equal(get(f, "/dead-letters"), 200);
+    assert_value(f, "/data/0/subscription", "payments");
+    snprintf(said, sizeof(said), " messageId=%.36s ", value(f, "/data/0/messageId"));
+    assert_int_equal(strlen(said), strlen(" messageId= ") + UUID_TEXT_LEN);
+    assert_int_equal(capture_log_count(&f->app.log, said), 1);
+}
+
 static void refused__messages_show_their_bytes(void **state)
 {
     struct api_fixture *f = *state;
@@ -278,6 +295,7 @@ static void refused__messages_show_their_bytes(void **state)
     assert_value(f, "/data/0/state", "open");
     assert_value(f, "/data/0/topic", "payment.declined");
     assert_value(f, "/data/0/messageId", "their-1");
+    assert_int_equal(capture_log_count(&f->app.log, " messageId=their-1 "), 1);
     assert_value(f, "/data/0/orderId", "null");
     assert_value(f, "/data/0/attempts", "1");
     assert_value(f, "/data/0/error/code", "malformed_json");
@@ -521,6 +539,7 @@ int main(void)
         T(messages__need_the_fields_of_their_topic),
         T(messages__have_known_fields_of_the_right_type),
         T(messages__of_unknown_orders_become_dead_letters),
+        T(dead__letters_of_our_own_messages_are_named_in_the_log_as_in_the_list),
         T(refused__messages_show_their_bytes),
         T(refused__messages_are_received_with_a_payload),
         T(refused__messages_of_unknown_topics_say_what_to_do),
