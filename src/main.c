@@ -71,6 +71,7 @@ struct server {
     struct engine *engine;
     struct lmdb_report report; /* of the store's opening */
     char epoch[API_EPOCH_MAX + 1];
+    char origin[2 * LMDB_EPOCH_LEN + 1];
     struct store_thread *store;
     struct app *app;
     struct inbound_reader reader; /* of messages from outside, but for those over HTTP */
@@ -352,8 +353,15 @@ static void close_store(struct server *s)
         memory_engine_destroy(s->engine);
 }
 
-/* Of the log: with a position it names an event for ever, as another log has another epoch. */
-static void name_epoch(struct server *s)
+static void write_hex(char *out, const uint8_t *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        (void)snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+}
+
+/* Of the log: with a position the epoch names an event for ever, as another log has another one. The
+ * origin stays what it is where a backup is restored: what was said before was said by this log. */
+static void name_log(struct server *s)
 {
     struct lmdb_state state = { 0 };
     size_t n = sizeof(state.epoch);
@@ -363,9 +371,10 @@ static void name_epoch(struct server *s)
     } else {
         n = MEMORY_EPOCH_LEN;
         random_fill(&s->random.port, state.epoch, n);
+        memcpy(state.origin, state.epoch, n);
     }
-    for (size_t i = 0; i < n; i++)
-        (void)snprintf(s->epoch + 2 * i, 3, "%02x", state.epoch[i]);
+    write_hex(s->epoch, state.epoch, n);
+    write_hex(s->origin, state.origin, n);
 }
 
 /* ---- the beginning */
@@ -684,6 +693,7 @@ static enum err build_relays(struct server *s, struct buf *complaints)
         .options = s->options.relays,
         .modules = s->options.relay_modules,
         .group = group_of(s, group),
+        .origin = str_of(s->origin),
         .cloud = { str_of(s->options.cloud_source), str_of(s->options.cloud_type_prefix) },
         .reader = &s->reader,
         .log = &s->log.log,
@@ -708,7 +718,7 @@ static void build(struct server *s)
 {
     struct http_config http = { .clock = &s->scheduler.port };
 
-    name_epoch(s);
+    name_log(s);
     s->store = store_thread_create(&s->loop, s->engine, on_store_fatal, s);
     s->app = app_create(&s->options.app, &s->scheduler.port, store_thread_port(s->store),
                         &s->random.port, &s->log.log);

@@ -328,6 +328,7 @@ static void host_received(struct broker_host *h, const struct broker_delivery *m
     tell_field("topic", m->topic);
     tell_field("id", m->id);
     tell_field("type", m->content_type);
+    tell_field("origin", m->origin);
     printf(",\"attributes\":{");
     for (unsigned i = 0; i < m->n_attributes; i++) {
         if (i)
@@ -426,6 +427,7 @@ static struct str *text_field(struct broker_config *c, struct str name)
         { "tls_certificate", offsetof(struct broker_config, tls_certificate) },
         { "tls_key", offsetof(struct broker_config, tls_key) },
         { "attribute_prefix", offsetof(struct broker_config, attribute_prefix) },
+        { "origin", offsetof(struct broker_config, origin) },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
@@ -800,7 +802,8 @@ static void init(struct driver *d, const char *path)
                                          "tls_ca",
                                          "tls_certificate",
                                          "tls_key",
-                                         "attribute_prefix" };
+                                         "attribute_prefix",
+                                         "origin" };
 
     *d = (struct driver){
         .host = { host_acked, host_unrouted, host_refused, host_again, host_received,

@@ -22,7 +22,7 @@ long_only = pytest.mark.skipif(os.environ.get("ORDERLY_BROKERS") != "full",
 PRODUCE, OFFSET_COMMIT, OFFSET_FETCH, JOIN_GROUP, HEARTBEAT = 0, 8, 9, 11, 12
 PARTITIONS = 4
 RECEIVERS = {"plain": {}, "odd": {"body_max": 1000}, "few": {"unacked_max": 3}, "places": {},
-             "prefix": {"attribute_prefix": "x-"}, "moved": {"unacked_max": 3}, "failing": {},
+             "prefix": {"attribute_prefix": "orderly-", "origin": "0f00"}, "moved": {"unacked_max": 3}, "failing": {},
              "own": {}}
 # Each in a cluster of its own, whose requests it counts or spoils.
 ALONE = ("moved", "failing", "own")
@@ -334,8 +334,16 @@ def test_what_others_send_comes_as_they_meant_it(cluster, receivers):
 def test_the_prefix_of_attributes_can_be_another(cluster, receivers):
     d = receivers["prefix"]
     d.publish(1, attributes={"source": "s"})
-    assert d.receive(1)[0]["attributes"] == {"source": "s"}
-    assert b"x-source=s" in kcat(cluster, "-C", "-t", "prefix", "-e", "-q", "-f", "%h\n")
+    kcat(cluster, "-P", "-t", "prefix", "-c", "1", "-H", "orderly-origin=0f01", body=b"other")
+    kcat(cluster, "-P", "-t", "prefix", "-c", "1", "-H", "orderly-id=m", body=b"none")
+    got = {m["body"]: m for m in d.receive(3)}
+    own, other, none = got[b"{}"], got[b"other"], got[b"none"]
+    assert own["attributes"] == {"source": "s"}
+    # Beside the attributes, whatever their prefix.
+    assert (own["origin"], other["origin"], none["origin"]) == ("0f00", "0f01", "")
+    assert other["attributes"] == {} and none["attributes"] == {"id": "m"}
+    headers = kcat(cluster, "-C", "-t", "prefix", "-e", "-q", "-f", "%h\n")
+    assert b"orderly-source=s" in headers and b"orderly-origin=0f00" in headers
 
 
 def test_no_more_come_than_may_wait_for_their_ack(receivers):

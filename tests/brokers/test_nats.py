@@ -97,6 +97,21 @@ def test_the_configured_prefix_stands_before_the_names_of_attributes(serve, conn
         assert c.get(1)[1]["x-ce-subject"] == "o-1"
 
 
+def test_the_origin_goes_beside_the_attributes_whatever_their_prefix(serve, connected):
+    server = serve()
+    d = connected(server.port, attribute_prefix="orderly-", origin="0f00", listens=["order.*"])
+    d.publish(1, attributes={"subject": "o-1"})
+    acked(d, 1)
+    with nats.Client(server.port) as c:
+        assert c.get(1)[1]["orderly-origin"] == "0f00"
+        c.put("orders.order.placed", b"", {"Orderly-Origin": "0f01"})
+        c.put("orders.order.placed", b"", {"orderly-id": "m"})
+    own, other, none = d.receive(3)
+    assert own["attributes"] == {"subject": "o-1", "datacontenttype": "application/json"}
+    assert (own["origin"], other["origin"], none["origin"]) == ("0f00", "0f01", "")
+    assert other["attributes"] == {} and none["attributes"] == {"id": "m"}
+
+
 def test_many_messages_are_acknowledged_each_by_its_tag_and_lie_in_order(serve, connected):
     server = serve()
     d = connected(server.port, window=64)

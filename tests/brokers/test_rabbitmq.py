@@ -99,6 +99,25 @@ def test_the_prefix_of_attributes_can_be_another(shop, outside):
     outside.delete("prefixed")
 
 
+def test_the_origin_goes_beside_the_attributes_whatever_their_prefix(shop, outside):
+    d = connected(shop(listens=["order.*"], attribute_prefix="orderly-", origin="0f00"))
+    outside.queue("original", "order.*", d.exchange)
+    d.publish(1, attributes={"source": "s"})
+    d.publish(2)
+    d.serve_until_ended(1, 2)
+    outside.publish("order.placed", b"", d.exchange, headers={"orderly-origin": "0f01"})
+    outside.publish("order.placed", b"", d.exchange, headers={"orderly-id": "m"})
+    outside.publish("order.placed", b"", d.exchange, headers={
+        **{f"orderly-a{i:02}": str(i) for i in range(40)}, "orderly-origin": "0f00"})
+    one, two, other, none, many = d.receive(5)
+    assert one["attributes"] == {"source": "s"} and two["attributes"] == other["attributes"] == {}
+    assert none["attributes"] == {"id": "m"} and len(many["attributes"]) == 24
+    assert [m["origin"] for m in (one, two, other, none, many)] == ["0f00", "0f00", "0f01", "", "0f00"]
+    assert outside.get("original")[1]["headers"] == {"orderly-source": "s", "orderly-origin": "0f00"}
+    assert outside.get("original")[1]["headers"] == {"orderly-origin": "0f00"}
+    outside.delete("original")
+
+
 def test_what_others_send_comes_as_they_meant_it(shop, outside):
     d = connected(shop(listens=["stock.*"], body_max=1000))
     outside.publish("stock.low", b"bare", d.exchange)

@@ -1,6 +1,7 @@
 """kcat reads what the server publishes to Kafka: who follows one order finds it by its key, and all
 that is said of a message in its headers."""
 import json
+import re
 
 import pytest
 
@@ -51,12 +52,20 @@ def check_places(seen, said, ids):
         assert first == [m["messageId"] for m in said.values() if m["correlationId"] == id]
 
 
+def origin_of(seen):
+    """Takes it off the headers: of all messages the same."""
+    origin, = {m["headers"].pop("orderly-origin") for m in seen}
+    assert re.fullmatch("[0-9a-f]{32}", origin)
+    return origin
+
+
 def test_json_has_the_orders_id_for_its_key_and_headers_beside_it(start, cluster):
     server = start(*FAST, "--relay", f"kafka://{cluster.address}")
     with server.client() as c:
         ids = two_orders(c)
         seen, said = topic_of(c, cluster.address)
         check_places(seen, said, ids)
+        assert origin_of(seen)
         for m in seen:
             message = said[m["headers"]["message-id"]]
             assert m["key"] == message["correlationId"] == message["payload"].get("orderId", m["key"])
@@ -73,6 +82,7 @@ def test_cloud_events_have_their_attributes_in_headers(start, cluster):
         ids = two_orders(c)
         seen, said = topic_of(c, cluster.address)
         check_places(seen, said, ids)
+        assert origin_of(seen)
         events = {e["id"]: e for e in c.get("/messages?limit=500&encoding=cloudevents").is_(200).json}
         for m in seen:
             headers = m["headers"]

@@ -20,7 +20,8 @@ struct relay_counts {
     uint64_t again;    /* not taken, to be published again */
     uint64_t refused;  /* never to be taken: dead letters */
     uint64_t received; /* from the broker, redelivered ones too */
-    uint64_t settled;  /* of those, acknowledged to the broker */
+    uint64_t own;      /* of those, what this log said itself: acknowledged, and not recorded */
+    uint64_t settled;  /* of those received, acknowledged to the broker */
     uint64_t connects, losses;
 };
 

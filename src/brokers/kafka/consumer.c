@@ -353,6 +353,10 @@ static void read_headers(struct consumer *c, const rd_kafka_message_t *m, struct
         struct str key = str_of(name), value = { bytes ? bytes : "", bytes ? n : 0 };
         struct str attribute = without(key, prefix);
 
+        if (str_eq(key, STR(BROKER_ORIGIN_HEADER))) {
+            d->origin = value;
+            continue;
+        }
         if (attribute.n && !bytes)
             continue; /* as good as not there, as null is in JSON */
         if (attribute.n && d->n_attributes < BROKER_ATTRIBUTES_MAX)
@@ -374,6 +378,7 @@ static void tell_message(struct consumer *c, const rd_kafka_message_t *m)
     struct broker_delivery d = { .topic = STR(""),
                                  .id = STR(""),
                                  .content_type = STR(""),
+                                 .origin = STR(""),
                                  .attributes = attributes,
                                  .body = { m->payload ? m->payload : "", m->len } };
 

@@ -320,7 +320,7 @@ static void add_header(rd_kafka_headers_t *headers, struct str name, struct str 
 static rd_kafka_headers_t *headers_of(struct producer *p, const struct broker_message *m)
 {
     struct str prefix = p->config->attribute_prefix;
-    rd_kafka_headers_t *headers = rd_kafka_headers_new(m->n_attributes + 4);
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(m->n_attributes + 5);
 
     if (prefix.n == 0)
         prefix = STR(ATTRIBUTE_PREFIX);
@@ -337,6 +337,8 @@ static rd_kafka_headers_t *headers_of(struct producer *p, const struct broker_me
                    arena_printf(&p->scratch, STR_FMT STR_FMT, STR_ARG(prefix), STR_ARG(name)),
                    m->attributes[i].value);
     }
+    if (p->config->origin.n)
+        add_header(headers, STR(BROKER_ORIGIN_HEADER), p->config->origin);
     return headers;
 }
 

@@ -414,6 +414,8 @@ static void read_headers(struct incoming *in, natsMsg *m, struct broker_delivery
             d->id = decoded(in, value);
         } else if (str_eq_nocase(name, STR("content-type"))) {
             d->content_type = value;
+        } else if (str_eq_nocase(name, STR(BROKER_ORIGIN_HEADER))) {
+            d->origin = decoded(in, value);
         } else if (starts_with_nocase(name, prefix) && d->n_attributes == BROKER_ATTRIBUTES_MAX) {
             d->is_too_large = true;
         } else if (starts_with_nocase(name, prefix)) {

@@ -103,7 +103,11 @@ static natsStatus set_headers(struct outgoing *o, natsMsg *to, const struct brok
         buf_add(&o->text, "", 1);
         s = natsMsgHeader_Set(to, "content-type", o->text.p);
     }
-    return s == NATS_OK ? set_attributes(o, to, m) : s;
+    if (s == NATS_OK)
+        s = set_attributes(o, to, m);
+    if (s == NATS_OK && o->config->origin.n)
+        s = set_encoded(o, to, BROKER_ORIGIN_HEADER, o->config->origin);
+    return s;
 }
 
 static natsStatus make_message(struct outgoing *o, struct connection *c, unsigned slot,

@@ -5,10 +5,20 @@
 #include "reason.h"
 #include <inttypes.h>
 
-bool attributes_to_headers(struct arena *a, struct str prefix, const struct broker_attribute *from,
-                           unsigned n, amqp_table_t *to, char *why)
+static amqp_table_entry_t text_entry(struct str key, struct str text)
 {
-    amqp_table_entry_t *entries = arena_alloc(a, n * sizeof(*entries));
+    amqp_table_entry_t e = { .key = codec_bytes(key) };
+
+    e.value.kind = AMQP_FIELD_KIND_UTF8;
+    e.value.value.bytes = codec_bytes(text);
+    return e;
+}
+
+bool attributes_to_headers(struct arena *a, struct str prefix, struct str origin,
+                           const struct broker_attribute *from, unsigned n, amqp_table_t *to,
+                           char *why)
+{
+    amqp_table_entry_t *entries = arena_alloc(a, (n + 1) * sizeof(*entries));
 
     if (prefix.n == 0)
         prefix = STR(ATTRIBUTE_PREFIX);
@@ -25,10 +35,10 @@ bool attributes_to_headers(struct arena *a, struct str prefix, const struct brok
         memcpy(p, prefix.p, prefix.n);
         memcpy(p + prefix.n, from[i].name.p, from[i].name.n);
         key.p = p;
-        entries[i].key = codec_bytes(key);
-        entries[i].value.kind = AMQP_FIELD_KIND_UTF8;
-        entries[i].value.value.bytes = codec_bytes(from[i].value);
+        entries[i] = text_entry(key, from[i].value);
     }
+    if (origin.n)
+        entries[n++] = text_entry(STR(BROKER_ORIGIN_HEADER), origin);
     *to = (amqp_table_t){ (int)n, entries };
     return true;
 }
@@ -120,16 +130,21 @@ static struct str name_of(struct str key, struct str prefix)
 }
 
 unsigned attributes_of_headers(struct arena *a, struct str prefix, struct str headers,
-                               struct broker_attribute *to, bool *are_more)
+                               struct broker_attribute *to, bool *are_more, struct str *origin)
 {
     struct header h;
     unsigned n = 0;
 
     *are_more = false;
-    while (!*are_more && properties_next_header(&headers, &h)) {
+    *origin = STR("");
+    while (properties_next_header(&headers, &h)) {
         struct str name = name_of(h.name, prefix), value;
 
-        if (name.n == 0 || !text_of(a, &h, &value))
+        if (str_eq(h.name, STR(BROKER_ORIGIN_HEADER))) {
+            (void)text_of(a, &h, origin); /* of another type it is none */
+            continue;
+        }
+        if (*are_more || name.n == 0 || !text_of(a, &h, &value))
             continue;
         *are_more = n == BROKER_ATTRIBUTES_MAX;
         if (!*are_more)

@@ -126,7 +126,7 @@ static bool take_header(struct receiver *r, const struct link_frame *frame)
     d->id = arena_str(&r->texts, p.message_id);
     d->content_type = arena_str(&r->texts, p.content_type);
     d->n_attributes = attributes_of_headers(&r->texts, r->config->attribute_prefix, p.headers,
-                                            r->attributes, &d->is_too_large);
+                                            r->attributes, &d->is_too_large, &d->origin);
     d->is_too_large |= frame->is_cut || frame->body_size > r->config->body_max;
     r->body_left = frame->body_size;
     r->state = RECEIVER_WANTS_BODY;

@@ -312,6 +312,7 @@ static void write_relays(struct buf *b, const struct app *app)
         { "again", offsetof(struct relay_counts, again) },
         { "refused", offsetof(struct relay_counts, refused) },
         { "received", offsetof(struct relay_counts, received) },
+        { "own", offsetof(struct relay_counts, own) },
         { "settled", offsetof(struct relay_counts, settled) },
     };
     char labels[LABELS_MAX], name[LABELS_MAX];

@@ -91,6 +91,10 @@ void relay_inbound_take(struct relay_inbound *in, struct relay_received *receive
         drop_waiting(in); /* the broker gives it again, to this connection */
         in->connection = received->connection;
     }
+    if (received->is_own) { /* the log has it already: the broker may forget it */
+        in->settle(in->ctx, received);
+        return;
+    }
     list_push_back(&in->waiting, &received->letter.link);
     relay_inbound_hand_over(in);
 }

@@ -47,7 +47,18 @@ static size_t choose_attributes(const struct broker_delivery *from, struct broke
     return bytes;
 }
 
-struct relay_received *relay_received_copy(const struct broker_delivery *d, uint64_t connection)
+static struct relay_received *own(const struct broker_delivery *d, uint64_t connection)
+{
+    struct relay_received *r = mem_zalloc(sizeof(*r));
+
+    r->connection = connection;
+    r->is_own = true;
+    r->d.handle = d->handle;
+    return r;
+}
+
+struct relay_received *relay_received_copy(const struct broker_delivery *d, uint64_t connection,
+                                           struct str origin)
 {
     struct broker_attribute chosen[BROKER_ATTRIBUTES_MAX];
     struct broker_delivery c = *d;
@@ -55,6 +66,9 @@ struct relay_received *relay_received_copy(const struct broker_delivery *d, uint
     size_t bytes;
     char *at;
 
+    if (origin.n && str_eq(d->origin, origin))
+        return own(d, connection);
+    c.origin = STR_NONE; /* whose it is else is nobody's to ask */
     c.topic = bounded(d->topic, &c.is_too_large);
     c.id = bounded(d->id, &c.is_too_large);
     c.content_type = bounded(d->content_type, &c.is_too_large);

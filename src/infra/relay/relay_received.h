@@ -20,10 +20,13 @@ struct relay_letter {
 struct relay_received {
     struct relay_letter letter;
     uint64_t connection;      /* that its handle is of */
+    bool is_own;              /* this log said it itself; only the handle is kept of it */
     struct broker_delivery d; /* views of the memory behind */
     struct broker_attribute attributes[BROKER_ATTRIBUTES_MAX];
 };
 
-struct relay_received *relay_received_copy(const struct broker_delivery *d, uint64_t connection);
+/* origin: of this log; empty: it has none. */
+struct relay_received *relay_received_copy(const struct broker_delivery *d, uint64_t connection,
+                                           struct str origin);
 void relay_received_free(struct relay_received *r);
 #endif

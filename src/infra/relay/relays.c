@@ -198,6 +198,7 @@ static struct broker_config broker_config_of(struct relays *r, enum relay_kind k
         .tls_certificate = str_of(o->tls_certificate),
         .tls_key = str_of(o->tls_key),
         .attribute_prefix = str_of(o->attribute_prefix),
+        .origin = r->config.origin,
         .unacked_max = o->unacked_max,
         .window = o->window,
         .body_max = BODY_MAX,

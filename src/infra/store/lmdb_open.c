@@ -143,8 +143,8 @@ static int load_epoch(struct lmdb_engine *le, MDB_txn *txn)
 
     while (rc == 0) {
         rc = lmdb_epoch_get(&le->db, txn, le->n_epochs, &le->epoch);
-        if (rc == 0)
-            le->n_epochs++;
+        if (rc == 0 && le->n_epochs++ == 0)
+            le->first_epoch = le->epoch;
     }
     if (rc == MDB_NOTFOUND)
         return le->n_epochs > 0 ? 0 : MDB_CORRUPTED;
@@ -397,6 +397,7 @@ void lmdb_engine_state(struct engine *e, struct lmdb_state *out)
     };
     memcpy(out->last_sum, le->tip.sum.b, sizeof(out->last_sum));
     memcpy(out->epoch, le->epoch.id, sizeof(out->epoch));
+    memcpy(out->origin, le->first_epoch.id, sizeof(out->origin));
 }
 
 const char *lmdb_engine_failure(struct engine *e)

@@ -30,7 +30,7 @@ struct lmdb_engine {
     uint64_t map_bytes;
     lmdb_broken_cb on_broken;
     void *broken_ctx;
-    struct lmdb_epoch epoch;
+    struct lmdb_epoch first_epoch, epoch;
     uint32_t n_epochs;
 
     /* Writer only. */

@@ -13,6 +13,7 @@ PROMISES = {
     "relay": "the server has a relay to it: options, metrics and dead letters by its name",
     "keeps": "it keeps what it was given from outside until the server has acknowledged it, and gives it "
              "again; what can't be read is a dead letter, since nobody is there to be told",
+    "remembers": "who begins to listen hears what was said before, too",
     "alarms": "it can run short of room, says so, and takes nothing until it has some: alarm() and calm()",
     "tells": "who sends is told at once: what can't be read is refused to him, who still has it",
 }

@@ -19,6 +19,7 @@ OURS = "put-by"  # a header that only what was put has
 
 class Kafka(Broker):
     name = "kafka"
+    promises = Broker.promises | {"remembers"}
 
     def __init__(self, folder):
         adapter("kafka")

@@ -12,6 +12,7 @@ from tried import Broker, metric
 
 class Nats(Broker):
     name = "nats"
+    promises = Broker.promises | {"remembers"}
 
     def __init__(self, folder):
         adapter("nats")

@@ -24,11 +24,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define BROKER_ABI 2
+#define BROKER_ABI 3
 #define BROKER_MODULE_SYMBOL "broker_module"
 #define BROKER_LISTENS_MAX 8
 #define BROKER_ATTRIBUTES_MAX 24
 #define BROKER_WHY_MAX 512
+/* Says with every message which log it is of, beside the body and whatever the encoding: a header of
+ * NATS and Kafka, an application header of AMQP. No prefix of attributes goes before it. */
+#define BROKER_ORIGIN_HEADER "orderly-origin"
 
 /* All texts are also followed by a NUL, which n does not count; empty: not configured. They live as
  * long as the broker. Nothing of it is ever logged but `address` and `name`. */
@@ -48,6 +51,7 @@ struct broker_config {
     struct str tls_ca, tls_certificate, tls_key; /* paths, PEM */
     /* Before the names of CloudEvents' attributes; the broker's own way where it is empty. */
     struct str attribute_prefix;
+    struct str origin; /* the value of BROKER_ORIGIN_HEADER; empty: no message has one */
     /* What is wanted from the broker: patterns of topics, such as `payment.*`. None: it is only
      * published. */
     struct str listens[BROKER_LISTENS_MAX];
@@ -83,6 +87,7 @@ struct broker_delivery {
     struct str topic;        /* as the broker's routing says it; empty: it does not */
     struct str id;           /* of the broker's own field for it; may be empty */
     struct str content_type; /* may be empty */
+    struct str origin;       /* of BROKER_ORIGIN_HEADER; empty: it says none */
     const struct broker_attribute *attributes;
     unsigned n_attributes; /* at most BROKER_ATTRIBUTES_MAX; with more it is too large */
     struct str body;       /* any bytes */

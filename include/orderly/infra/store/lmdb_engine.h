@@ -72,9 +72,10 @@ struct lmdb_state {
     uint32_t schema;
     uint64_t last_position; /* 0: none */
     uint8_t last_sum[16];   /* the end of the chain: two logs with the same end are the same */
-    uint8_t epoch[LMDB_EPOCH_LEN]; /* chance; a new one where a backup was restored */
-    uint32_t epochs;               /* how many there were */
-    uint64_t epoch_first_position; /* the first position that this epoch gave, or will give */
+    uint8_t epoch[LMDB_EPOCH_LEN];  /* chance; a new one where a backup was restored */
+    uint8_t origin[LMDB_EPOCH_LEN]; /* of the log for ever: the first epoch's, restored or not */
+    uint32_t epochs;                /* how many there were */
+    uint64_t epoch_first_position;  /* the first position that this epoch gave, or will give */
 };
 /* After the opening, or between two calls of apply. */
 void lmdb_engine_state(struct engine *e, struct lmdb_state *out);

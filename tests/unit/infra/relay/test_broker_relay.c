@@ -22,6 +22,7 @@
 #define WINDOW 8
 #define SEEN_MAX 4096
 #define UNACKED_MAX 1024
+#define ORIGIN "0f00" /* of the world's log */
 
 /* What the broker was given, and how it answers; everything under the lock. */
 struct scripted_broker {
@@ -43,6 +44,7 @@ struct scripted_broker {
     unsigned n_seen, n_published, n_connects, n_disconnects, n_while_blocked;
     unsigned most_unanswered, n_slow;
     unsigned says;                            /* so many messages come in, of handles from 1 */
+    const char *origins[2];                   /* of these in turn; NULL: says none */
     unsigned n_said, n_acked;                 /* of these */
     unsigned refuses_to_be_made, n_made;      /* an adapter is not made so many times */
     unsigned n_refused_to_be_made, n_listens; /* of the last one that was */
@@ -154,6 +156,7 @@ static enum broker_result broker_ack(struct broker *b, uint64_t handle)
 static void say_messages(struct scripted_broker *s, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
+        const char *origin = s->origins[i % ARRAY_LEN(s->origins)];
         char body[160];
         int length = snprintf(body, sizeof(body),
                               "{\"messageId\":\"m-%u\",\"payload\":{\"orderId\":\"o-%u\","
@@ -161,6 +164,7 @@ static void say_messages(struct scripted_broker *s, unsigned n)
                               i, i);
         const struct broker_delivery d = { .handle = i + 1,
                                            .topic = STR("payment.declined"),
+                                           .origin = origin ? str_of(origin) : STR_NONE,
                                            .body = { body, (size_t)length } };
 
         s->host->received(s->host, &d);
@@ -281,6 +285,7 @@ struct world {
     uint64_t deadline_ms;
     bool (*reached)(struct world *w);
     unsigned wanted, in_the_air;
+    uint64_t settled_wanted;
     char lines[4096]; /* names of log lines */
 };
 
@@ -369,7 +374,10 @@ static void build(struct world *w)
     struct broker_relay_config relay = {
         .id = SUBSCRIPTION_NATS,
         .module = &scripted_module,
-        .broker = { .address = STR("broker:1"), .window = WINDOW, .unacked_max = UNACKED_MAX },
+        .broker = { .address = STR("broker:1"),
+                    .origin = STR(ORIGIN),
+                    .window = WINDOW,
+                    .unacked_max = UNACKED_MAX },
         .listens = true,
         .topics = w->topics,
         .cloud = { STR("/orderly"), STR_NONE },
@@ -902,6 +910,46 @@ static void relay__reads_no_more_of_a_flood_in_a_turn_of_the_loop_than_it_may(vo
     (void)uv_run(&w->loop, UV_RUN_NOWAIT);
 }
 
+static bool is_all_settled(struct world *w)
+{
+    const struct relay_counts *n = &app_relay(w->app, SUBSCRIPTION_NATS)->counts;
+
+    return n->received == w->settled_wanted && n->settled == w->settled_wanted;
+}
+
+/* As a relay that listens to what this server said before hears it again. */
+static void relay__acknowledges_what_its_own_log_said_and_does_not_record_it(void **state)
+{
+    static const struct {
+        const char *origins[2];
+        unsigned own;
+    } cases[] = { { { ORIGIN, "0f01" }, 15 },
+                  { { NULL, ORIGIN }, 15 },
+                  { { ORIGIN, ORIGIN }, 30 } };
+    struct world *w = *state;
+    const struct relay_counts *counts = &app_relay(w->app, SUBSCRIPTION_NATS)->counts;
+    const struct inlet_counts *inlet = inlet_counts(w->relay->inbound.inlet);
+    uint64_t own = 0, received = 0;
+
+    run_until(w, is_connected);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        unsigned n_acked = 0;
+
+        SCRIPT(memcpy(the_broker->origins, cases[i].origins, sizeof(cases[i].origins));
+               the_broker->n_said = the_broker->n_acked = 0; the_broker->says = 30);
+        w->settled_wanted = 30 * (i + 1);
+        run_until(w, is_all_settled);
+        SCRIPT(n_acked = the_broker->n_acked);
+        assert_int_equal(n_acked, 30);
+        own += cases[i].own;
+        received += 30 - cases[i].own;
+        assert_int_equal(counts->own, own);
+        assert_int_equal(inlet->taken, received);
+        assert_int_equal(inlet->received, received);
+        assert_int_equal(w->relay->inbound.n_free, UNACKED_MAX);
+    }
+}
+
 static void render_nothing(struct command *c, const struct reply *r)
 {
     c->answer.status = reply_status(r->code);
@@ -1038,6 +1086,7 @@ int main(void)
         TEST(relay__makes_a_dead_letter_of_what_the_broker_will_never_take_and_goes_on),
         TEST(relay__goes_on_with_a_client_that_has_room_again),
         TEST(relay__reads_no_more_of_a_flood_in_a_turn_of_the_loop_than_it_may),
+        TEST(relay__acknowledges_what_its_own_log_said_and_does_not_record_it),
         TEST(relay__tries_again_to_listen_to_other_topics_and_goes_on_meanwhile),
         TEST(relay__that_can_not_be_made_anew_drains),
         cmocka_unit_test_setup_teardown(relay__without_a_thread_stops_nothing, setup_threadless,

@@ -28,7 +28,7 @@ static void received__is_a_copy_of_everything(void **state)
                                        .attributes = attributes,
                                        .n_attributes = 2,
                                        .body = STR("{}") };
-    struct relay_received *r = relay_received_copy(&d, 3);
+    struct relay_received *r = relay_received_copy(&d, 3, STR_NONE);
 
     (void)state;
     assert_int_equal(r->connection, 3);
@@ -54,11 +54,11 @@ static void received__has_texts_of_so_many_bytes_and_no_more(void **state)
         struct relay_received *r;
 
         *texts[i] = so_many(RELAY_RECEIVED_TEXT_BYTES_MAX);
-        r = relay_received_copy(&d, 1);
+        r = relay_received_copy(&d, 1, STR_NONE);
         assert_false(r->d.is_too_large);
         relay_received_free(r);
         *texts[i] = so_many(RELAY_RECEIVED_TEXT_BYTES_MAX + 1);
-        r = relay_received_copy(&d, 1);
+        r = relay_received_copy(&d, 1, STR_NONE);
         assert_true(r->d.is_too_large);
         assert_int_equal(r->d.topic.n + r->d.id.n + r->d.content_type.n,
                          RELAY_RECEIVED_TEXT_BYTES_MAX);
@@ -78,18 +78,18 @@ static void received__has_attributes_of_so_many_bytes_and_no_more(void **state)
 
     (void)state;
     attributes[0].value = so_many(RELAY_RECEIVED_ATTRIBUTES_BYTES_MAX - 3);
-    r = relay_received_copy(&d, 1);
+    r = relay_received_copy(&d, 1, STR_NONE);
     assert_false(r->d.is_too_large);
     assert_int_equal(r->d.n_attributes, 2);
     relay_received_free(r);
     attributes[0].value.n++;
-    r = relay_received_copy(&d, 1);
+    r = relay_received_copy(&d, 1, STR_NONE);
     assert_true(r->d.is_too_large);
     assert_int_equal(r->d.n_attributes, 1); /* that there is room for */
     relay_received_free(r);
     attributes[0].value = so_many(RELAY_RECEIVED_ATTRIBUTES_BYTES_MAX);
     d.n_attributes = 3;
-    r = relay_received_copy(&d, 1);
+    r = relay_received_copy(&d, 1, STR_NONE);
     assert_true(r->d.is_too_large);
     assert_int_equal(r->d.n_attributes, 2);
     assert_true(str_eq(r->d.attributes[0].name, STR("b")));
@@ -108,11 +108,41 @@ static void received__has_so_many_attributes_and_no_more(void **state)
         struct relay_received *r;
 
         d.n_attributes = n;
-        r = relay_received_copy(&d, 1);
+        r = relay_received_copy(&d, 1, STR_NONE);
         assert_int_equal(r->d.n_attributes, BROKER_ATTRIBUTES_MAX);
         assert_true(r->d.is_too_large == (n > BROKER_ATTRIBUTES_MAX));
         relay_received_free(r);
     }
+}
+
+static bool is_own(const char *said, const char *origin)
+{
+    const struct broker_delivery d = {
+        .handle = 7, .topic = STR("payment.declined"), .origin = str_of(said), .body = STR("{}")
+    };
+    struct relay_received *r = relay_received_copy(&d, 3, str_of(origin));
+    bool is = r->is_own;
+
+    assert_int_equal(r->connection, 3);
+    assert_int_equal(r->d.handle, 7);
+    assert_int_equal(r->d.body.n, is ? 0 : 2); /* of one's own nothing else is needed */
+    assert_int_equal(r->d.topic.n, is ? 0 : d.topic.n);
+    assert_int_equal(r->d.origin.n, 0);
+    relay_received_free(r);
+    return is;
+}
+
+static void received__is_own_where_its_origin_is_this_logs(void **state)
+{
+    (void)state;
+    assert_true(is_own("0f00", "0f00"));
+    assert_false(is_own("0f01", "0f00"));
+    assert_false(is_own("0F00", "0f00"));
+    assert_false(is_own("0f0", "0f00"));
+    assert_false(is_own("0f000", "0f00"));
+    assert_false(is_own("", "0f00")); /* of others, or of an earlier version */
+    assert_false(is_own("0f00", ""));
+    assert_false(is_own("", ""));
 }
 
 int main(void)
@@ -122,6 +152,7 @@ int main(void)
         cmocka_unit_test(received__has_texts_of_so_many_bytes_and_no_more),
         cmocka_unit_test(received__has_attributes_of_so_many_bytes_and_no_more),
         cmocka_unit_test(received__has_so_many_attributes_and_no_more),
+        cmocka_unit_test(received__is_own_where_its_origin_is_this_logs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -379,6 +379,7 @@ static void backup__is_the_same_log_and_begins_a_new_epoch(void **state)
     (void)state;
     store_with_events(&s, EVENTS);
     lmdb_engine_state(s.engine, &a);
+    assert_memory_equal(a.origin, a.epoch, sizeof(a.origin));
     lmdb_store_init(&copy);
     assert_int_equal(lmdb_engine_backup(s.engine, copy.dir.path, &backup, &report), ERR_OK);
     assert_int_equal(backup.last_position, EVENTS);
@@ -399,8 +400,11 @@ static void backup__is_the_same_log_and_begins_a_new_epoch(void **state)
         assert_int_equal(b.epochs, i + 1);
         assert_int_equal(b.epoch_first_position, b.last_position + 1);
         assert_memory_not_equal(a.epoch, b.epoch, sizeof(a.epoch));
+        assert_memory_equal(a.origin, b.origin, sizeof(a.origin));
         lmdb_store_close(&copy);
         lmdb_store_must_open(&copy); /* once only */
+        lmdb_engine_state(copy.engine, &b);
+        assert_memory_equal(a.origin, b.origin, sizeof(a.origin));
         assert_string_equal(copy.report.note, "");
         if (i != 2) /* one epoch without an event */
             assert_int_equal(
