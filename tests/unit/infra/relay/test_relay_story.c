@@ -18,6 +18,7 @@
 #include "orderly/app/event_codec.h"
 #include "orderly/base/bytes.h"
 #include "orderly/infra/inbound/inlet.h"
+#include "orderly/infra/virtual/payment_service.h"
 #include "support/app_fixture.h"
 #include "support/chance.h"
 
@@ -45,7 +46,8 @@ struct flight {
 
 /* What the payment service says; the broker has it until it is acknowledged. */
 struct said {
-    char id[96], topic[32], body[400];
+    char id[PAYMENT_WORD_ID_MAX], topic[32];
+    struct buf body;
     enum { SAID_WAITS, SAID_GIVEN, SAID_ACKED } state;
     bool is_poison;
     bool was_durable;
@@ -54,6 +56,7 @@ struct said {
 struct world {
     struct app_fixture f;
     struct chance chance;
+    struct payment_service service;
     struct relay relay;
     struct inbound_reader reader;
     struct inlet *inlet;
@@ -83,8 +86,7 @@ static struct said *say(struct world *w, const char *id, const char *topic)
     struct said *s;
 
     for (unsigned i = 0; i < w->n_said; i++)
-        if (strcmp(w->said[i].id, id) == 0)
-            return NULL; /* said before: it remembers */
+        assert_string_not_equal(w->said[i].id, id); /* the service remembers */
     assert_true(w->n_said < SAID_MAX);
     s = &w->said[w->n_said++];
     *s = (struct said){ .state = SAID_WAITS };
@@ -93,58 +95,21 @@ static struct said *say(struct world *w, const char *id, const char *topic)
     return s;
 }
 
-static void say_money(struct world *w, const char *what, const char *topic, const struct payload *p,
-                      const char *payment_id, int64_t amount)
-{
-    char order[UUID_TEXT_LEN + 1] = "", id[96];
-    struct said *s;
-
-    uuid_format(p->order_id.u, order);
-    (void)snprintf(id, sizeof(id), "%s-%s", what, order);
-    s = say(w, id, topic);
-    if (!s)
-        return;
-    w->n_charges += strcmp(what, "charge") == 0;
-    w->n_refunds += strcmp(what, "refund") == 0;
-    (void)snprintf(s->body, sizeof(s->body),
-                   "{\"messageId\":\"%s\",\"payload\":{\"orderId\":\"%s\",\"paymentId\":\"%s\","
-                   "\"amount\":%lld.%02lld,\"currency\":\"USD\"}}",
-                   id, order, payment_id, (long long)(amount / 100), (long long)(amount % 100));
-}
-
-static void say_declined(struct world *w, const struct payload *p)
-{
-    char order[UUID_TEXT_LEN + 1] = "", id[96];
-    struct said *s;
-
-    uuid_format(p->order_id.u, order);
-    (void)snprintf(id, sizeof(id), "decline-%s", order);
-    s = say(w, id, "payment.declined");
-    if (s)
-        (void)snprintf(s->body, sizeof(s->body),
-                       "{\"messageId\":\"%s\",\"payload\":{\"orderId\":\"%s\",\"reason\":\"no\"}}",
-                       id, order);
-}
-
 /* One order in five is declined, whenever it is asked for. */
 static void service_hears(struct world *w, const struct event *e)
 {
-    const struct payload *p = &e->p;
-    bool is_asked = (e->type == EVENT_ORDER_PLACED && p->flow == FLOW_PAY_FIRST) ||
-                    e->type == EVENT_ORDER_CONFIRMED;
-    char order[UUID_TEXT_LEN + 1] = "", payment[64];
+    struct payment_word word;
+    struct said *s;
 
-    uuid_format(p->order_id.u, order);
-    (void)snprintf(payment, sizeof(payment), "pay-%s", order);
-    if (is_asked && p->order_id.u.b[15] % 5 == 0)
-        say_declined(w, p);
-    else if (is_asked)
-        say_money(w, "charge", p->flow == FLOW_PAY_FIRST ? "payment.approved" : "payment.processed",
-                  p, payment, e->type == EVENT_ORDER_PLACED ? p->total : p->amount);
-    else if (e->type == EVENT_ORDER_REFUND_REQUESTED)
-        say_money(w, "refund", "payment.refunded", p, payment, p->amount);
-    else if ((e->type == EVENT_ORDER_CANCELLED || e->type == EVENT_ORDER_REJECTED) && p->refund.set)
-        say_money(w, "refund", "payment.refunded", p, payment, p->refund.amount);
+    if (!payment_service_hear(&w->service, e,
+                              e->p.order_id.u.b[15] % 5 == 0 ? PAYMENT_SERVICE_DECLINES
+                                                             : PAYMENT_SERVICE_CHARGES,
+                              &word))
+        return;
+    s = say(w, word.id, event_infos[word.type].topic.p);
+    payment_word_body(&word, &s->body);
+    w->n_charges += word.type == EVENT_PAYMENT_APPROVED || word.type == EVENT_PAYMENT_PROCESSED;
+    w->n_refunds += word.type == EVENT_PAYMENT_REFUNDED;
 }
 
 /* ---- out ------------------------------------------------------------------------------------- */
@@ -243,7 +208,7 @@ static void give_one(struct world *w)
         w->n_given++;
         d = (struct broker_delivery){ .handle = i,
                                       .topic = str_of(s->topic),
-                                      .body = str_of(s->body) };
+                                      .body = buf_str(&s->body) };
         inlet_take(w->inlet, &d);
         return;
     }
@@ -260,20 +225,19 @@ static void say_nonsense(struct world *w)
         return;
     (void)snprintf(id, sizeof(id), "nonsense-%u", w->n_poison++);
     s = say(w, id, kind == ARRAY_LEN(bodies) ? "payment.eaten" : "payment.approved");
-    assert_non_null(s);
     s->is_poison = true;
     switch (kind) { /* each is another one, or it would be the same message again */
     case 0:
-        (void)snprintf(s->body, sizeof(s->body), "{\"%s\"", id);
+        buf_printf(&s->body, "{\"%s\"", id);
         break;
     case 1:
-        (void)snprintf(s->body, sizeof(s->body), "[\"%s\"]", id);
+        buf_printf(&s->body, "[\"%s\"]", id);
         break;
     case 2:
-        (void)snprintf(s->body, sizeof(s->body), "{\"messageId\":\"%s\"}", id);
+        buf_printf(&s->body, "{\"messageId\":\"%s\"}", id);
         break;
     default:
-        (void)snprintf(s->body, sizeof(s->body), "\xff%s", id);
+        buf_printf(&s->body, "\xff%s", id);
         break;
     }
 }
@@ -511,6 +475,7 @@ static void a_story(uint64_t seed, unsigned *n_taken, unsigned *n_given)
     w->chance.state = seed;
     config.simulators.payments.enabled = false;
     inbound_reader_init(&w->reader);
+    payment_service_init(&w->service, &(struct map_key){ { 1 } });
     app_fixture_init_with(&w->f, &config, before_start);
     for (unsigned i = 0; i < STEPS; i++)
         step(w);
@@ -521,6 +486,9 @@ static void a_story(uint64_t seed, unsigned *n_taken, unsigned *n_given)
     *n_given += w->n_given;
     app_fixture_deinit(&w->f);
     inlet_destroy(w->inlet);
+    payment_service_deinit(&w->service);
+    for (unsigned i = 0; i < w->n_said; i++)
+        buf_deinit(&w->said[i].body);
 }
 
 static void nothing_is_lost_said_twice_or_overtaken_between_a_log_and_a_broker(void **state)
