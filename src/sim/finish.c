@@ -199,6 +199,8 @@ void finish_run(struct world *w)
     stop_wishes(w);
     wait_s(w, QUIET_S); /* what was wished for is done, or given up */
     for (unsigned s = 0; s < SIMULATOR_COUNT; s++) {
+        if (outside_answers_for(w, (enum simulator)s))
+            continue;
         f->n_open++;
         shop_put_settings(w, (enum simulator)s, true, on_answer);
     }

@@ -246,6 +246,7 @@ void process_start(struct world *w)
     p->app =
         app_create(&w->app_config, &w->ms.scheduler, &p->store.port, &w->random.random, &w->log);
     relay_add(w);
+    outside_add(w);
     put_in_the_way(w);
     app_start(p->app, on_ready, w);
     open_http(w);
@@ -306,6 +307,7 @@ void process_crash(struct world *w, const char *why)
     task_stop(w, &p->deadline);
     clients_lose_all(w);
     relay_lose_all(w);
+    outside_lose_all(w);
     process_memory_drop(&p->memory);
     p->is_running = p->is_listening = false;
     w->disk.mood = SIM_DISK_FINE;
@@ -335,6 +337,7 @@ void process_drain(struct world *w)
     p->is_draining = true;
     http_server_drain(&p->http);
     relay_drain(w);
+    outside_drain(w);
     app_drain(p->app, on_drained, w);
     process_leave(before);
     task_start(w, &p->deadline, on_deadline, DRAIN_US);
@@ -351,6 +354,7 @@ bool process_ended(struct world *w)
         return false;
     task_stop(w, &p->deadline);
     relay_lose_all(w);
+    outside_lose_all(w);
     trace_step(&w->trace, 'y', (uint64_t)world_now_us(w), 0, 0);
     world_tell(w, NULL, TRACE_ALL, "==        the process has ended in order");
     clients_close_all(w);
@@ -358,6 +362,7 @@ bool process_ended(struct world *w)
     http_server_deinit(&p->http);
     api_destroy(p->api);
     app_destroy(p->app);
+    outside_remove(w);
     store_virtual_deinit(&p->store);
     process_leave(before);
     ENSURE(p->memory.n_blocks == 0); /* whatever it took it has given back */

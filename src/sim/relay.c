@@ -69,13 +69,18 @@ static struct delivery *land(struct sim_relay *r, unsigned i)
     return d;
 }
 
+bool relay_broker_is_away(struct world *w)
+{
+    if (w->ms.now_us >= w->relay.away_until_us && fault_hits(w, SIM_FAULT_BROKER_AWAY))
+        w->relay.away_until_us = soon(w, AWAY_BITS);
+    return w->ms.now_us < w->relay.away_until_us;
+}
+
 static void take(struct world *w, struct flight *f)
 {
     const struct event *e = &f->delivery->message->event;
 
-    if (w->ms.now_us >= w->relay.away_until_us && fault_hits(w, SIM_FAULT_BROKER_AWAY))
-        w->relay.away_until_us = soon(w, AWAY_BITS);
-    if (w->ms.now_us < w->relay.away_until_us) {
+    if (relay_broker_is_away(w)) {
         f->due_us = w->relay.away_until_us + 1;
         return;
     }
@@ -83,6 +88,7 @@ static void take(struct world *w, struct flight *f)
     world_tell(w, &e->lane.u, TRACE_NONE, "broker    takes %s #%llu", event_infos[e->type].type.p,
                (unsigned long long)e->position);
     witness_relayed(w->witness, f->delivery->subscription->config.id, e->position);
+    outside_hears(w, e);
     f->is_taken = true;
     f->due_us = soon(w, SAYS_BITS);
 }

@@ -511,9 +511,13 @@ static void on_letters(struct world *w, struct wish *r, const struct response *r
 
 static void look_at_settings(struct world *w)
 {
-    struct wish *r = wish_create(w, SIM_READ_SETTINGS, "GET", NULL);
+    enum simulator which = (enum simulator)chance_below(&w->wishes, SIMULATOR_COUNT);
+    struct wish *r;
 
-    r->simulator = (enum simulator)chance_below(&w->wishes, SIMULATOR_COUNT);
+    if (outside_answers_for(w, which))
+        return;
+    r = wish_create(w, SIM_READ_SETTINGS, "GET", NULL);
+    r->simulator = which;
     wish_target(r, "/simulators/%s", simulator_name(r->simulator).p);
     wish_start(w, r, 0);
 }
@@ -588,8 +592,12 @@ void shop_put_settings(struct world *w, enum simulator which, bool is_normal, wi
 
 static void change_settings(struct world *w, struct task *t)
 {
-    fault_count(w, SIM_FAULT_SETTINGS);
-    shop_put_settings(w, (enum simulator)chance_below(&w->wishes, SIMULATOR_COUNT), false, NULL);
+    enum simulator which = (enum simulator)chance_below(&w->wishes, SIMULATOR_COUNT);
+
+    if (!outside_answers_for(w, which)) {
+        fault_count(w, SIM_FAULT_SETTINGS);
+        shop_put_settings(w, which, false, NULL);
+    }
     task_start(
         w, t, change_settings,
         chance_between(&w->wishes, 1, 2 * 3600 * SECOND_US / w->faults.ppm[SIM_FAULT_SETTINGS]));

@@ -36,8 +36,8 @@
     X(AFTER_24H, "after_24h", "a key or message comes again just after its day is over")           \
     X(SETTINGS, "settings", "the built-in contexts are told to behave otherwise")                  \
     X(SPLIT, "split", "a request comes in pieces")                                                 \
-    X(BROKER_AWAY, "broker_away", "a relay's broker takes nothing for a while")                    \
-    X(LOST_ACK, "lost_ack", "a relay's broker has a message, and says so to nobody")
+    X(BROKER_AWAY, "broker_away", "a broker takes nothing and brings nothing for a while")         \
+    X(LOST_ACK, "lost_ack", "that a broker has a message, or may forget one, is said in vain")
 
 enum sim_fault {
 #define X(name, text, what) SIM_FAULT_##name,

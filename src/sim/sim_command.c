@@ -220,6 +220,7 @@ static void add_outcome(struct job *j, const struct sim_outcome *o)
     j->counts.waited += o->counts.waited;
     j->counts.streamed += o->counts.streamed;
     j->counts.relayed += o->counts.relayed;
+    j->counts.received += o->counts.received;
     j->counts.judged += o->counts.judged;
     j->counts.whole_judged += o->counts.whole_judged;
     j->steps += o->steps;
@@ -341,7 +342,8 @@ static void print_report(const struct sim_options *o, const struct job *t, doubl
                  (unsigned long long)t->counts.passed_over);
     (void)printf("streamed       %llu events and messages\n",
                  (unsigned long long)t->counts.streamed);
-    (void)printf("relayed        %llu messages\n", (unsigned long long)t->counts.relayed);
+    (void)printf("relayed        %llu messages, and %llu received\n",
+                 (unsigned long long)t->counts.relayed, (unsigned long long)t->counts.received);
     (void)printf("crashes        %llu\n", (unsigned long long)crashes);
     (void)printf("faults\n");
     for (unsigned f = 0; f < SIM_FAULT_COUNT; f++)

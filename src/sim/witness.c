@@ -58,6 +58,7 @@ struct witness *witness_create(const struct witness_config *config)
     map_init(&w->letters, &w->key);
     map_init(&w->requests, &w->key);
     map_init(&w->message_ids, &w->key);
+    map_init(&w->brought, &w->key);
     list_init(&w->touched_stock);
     list_init(&w->open);
     list_init(&w->alone);
@@ -76,6 +77,7 @@ void witness_destroy(struct witness *w)
     map_deinit(&w->letters);
     map_deinit(&w->requests);
     map_deinit(&w->message_ids);
+    map_deinit(&w->brought);
     arena_deinit(&w->memory);
     arena_deinit(&w->scratch);
     mem_free(w);
@@ -255,6 +257,7 @@ void witness_finished(struct witness *w, const struct store_view *v)
     answers_finished(w);
     lanes_finished(w);
     relays_finished(w);
+    received_finished(w);
     timers_finished(w);
     settled_whole(w);
     money_finished(w);

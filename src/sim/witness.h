@@ -30,6 +30,7 @@
     X(STREAM, "events are dense, in the log and in each stream, and follow from the one before")   \
     X(HEARD, "a message that moves an order, or asks a context for something, is not passed over") \
     X(RELAYED, "a broker gets what was decided here: all, and an order's in order")                \
+    X(RECEIVED, "what a broker brings is durable, as it was said, before it may forget it")        \
     X(STREAMED, "who follows the log, or waits for a state, hears of it: all, once, in order")     \
     X(ANSWER, "an answer says what the events say, and refuses only what may be refused")          \
     X(READ_MODEL, "snapshots and lists are what the events say")                                   \
@@ -132,6 +133,18 @@ void witness_ended(struct witness *w, const struct delivery *d, enum delivery_en
 void witness_fails(struct witness *w, const struct delivery *d, enum failure_code code);
 /* A broker has taken it, for the first time or again. */
 void witness_relayed(struct witness *w, enum subscription_id s, uint64_t position);
+/* The outside Payments says it; a broker is going to bring it. */
+struct sim_said {
+    struct str id; /* the message's */
+    enum event_type type;
+    struct order_id order;
+    struct payment_id payment_id;
+    int64_t amount; /* minor units; of a payment or refund */
+    struct currency currency;
+};
+void witness_said(struct witness *w, const struct sim_said *said);
+/* The broker was told that a message which was said is durable, for the first time or again. */
+void witness_received(struct witness *w, struct str id);
 /* The process is gone, and all that was not committed. The view shows what is durable. */
 void witness_crashed(struct witness *w, const struct store_view *v);
 /* A new process has loaded. bus: its own. */
@@ -148,7 +161,7 @@ const struct sim_violation *witness_violation(const struct witness *w);
 /* Orders that were acknowledged, events and deliveries seen: for the report. */
 struct witness_counts {
     uint64_t acknowledged, events, commits, deliveries, failures, judged, whole_judged;
-    uint64_t passed_over, refused, waited, streamed, relayed;
+    uint64_t passed_over, refused, waited, streamed, relayed, received;
 };
 void witness_counts(const struct witness *w, struct witness_counts *out);
 #endif

@@ -180,6 +180,7 @@ void history_event(struct witness *w, const struct store_write *write, struct st
     contexts_event(&e, s->lane);
     timers_event(w, &e, s);
     answers_event(w, &e, s);
+    received_event(w, &e, s);
     models_event(w, &e, s);
     history_offer(w, &e, s);
 }

@@ -1,10 +1,10 @@
 /* CHARGED_ONCE and REFUNDED: a ledger of each order, kept from the events alone.
  *
- * The built-in Payments takes an order's money at most once, and one payment pays it at most once.
- * Whatever was taken and is not what an order lives on goes back: where the order ends cancelled or
- * rejected, and where it never used the payment at all. Orders asks for it once, what the built-in
- * Payments took it gives back once, and the order writes that down once. What an outside context
- * took is its own to give back, so there only the asking is judged. */
+ * Payments, be it the built-in one or one beyond a broker in its place, takes an order's money at most
+ * once, and one payment pays it at most once. Whatever was taken and is not what an order lives on goes
+ * back: where the order ends cancelled or rejected, and where it never used the payment at all. Orders
+ * asks for it once, what Payments took it gives back once, and the order writes that down once. What
+ * anybody else took is his own to give back, so there only the asking is judged. */
 #include "orderly/base/check.h"
 #include "orderly/base/mem.h"
 #include "witness_private.h"
@@ -66,15 +66,27 @@ static void money_owns(struct witness *w, struct seen_lane *l, const struct paym
     map_insert(&w->owned, &o->node, text_id_str(&o->id));
 }
 
+static bool is_of_payments(const struct witness *w, const struct event *e)
+{
+    return e->handled_by == SUBSCRIPTION_PAYMENTS || received_is_said_outside(w, e);
+}
+
+/* What comes from outside may come again after its id is forgotten; that it does not before is ONCE's
+ * to judge. */
+static bool is_said_again(const struct event *e, unsigned n_before)
+{
+    return e->handled_by != SUBSCRIPTION_PAYMENTS && n_before > 0;
+}
+
 static void money_taken(struct witness *w, const struct event *e, struct seen_lane *l)
 {
     struct money *m = money_of(l, &e->p.payment_id);
-    bool is_builtin = e->handled_by == SUBSCRIPTION_PAYMENTS;
+    bool is_own = is_of_payments(w, e) && !is_said_again(e, m->is_taken);
 
     money_owns(w, l, &m->id);
-    if (is_builtin) {
+    if (is_own) {
         for (unsigned i = 0; i < l->n_money; i++)
-            if (l->money[i].is_builtin && l->money[i].is_taken)
+            if (l->money[i].is_of_payments && l->money[i].is_taken)
                 witness_violate(w, SIM_CHARGED_ONCE, l, "charged a second time, by " STR_FMT,
                                 MONEY_ARGS(m));
         if (e->p.amount != l->total || !currency_eq(e->p.currency, l->currency))
@@ -84,7 +96,7 @@ static void money_taken(struct witness *w, const struct event *e, struct seen_la
     if (m->is_taken || m->n_given_back > 0) /* said again from outside: nothing moves */
         return;
     m->is_taken = true;
-    m->is_builtin = is_builtin;
+    m->is_of_payments = is_own;
     m->amount = e->p.amount;
     m->currency = e->p.currency;
 }
@@ -139,13 +151,15 @@ static void money_given_back(struct witness *w, const struct event *e, struct se
 {
     struct money *m = money_of(l, &e->p.payment_id);
 
-    if (e->handled_by != SUBSCRIPTION_PAYMENTS) {
-        /* An outside context says so, of what it took: of another sum it is not this payment. */
+    if (!is_of_payments(w, e)) {
+        /* Somebody else says so, of what he took: of another sum it is not this payment. */
         if (!m->is_taken || m->amount == e->p.amount)
             m->n_given_back++;
         return;
     }
-    if (!m->is_taken || !m->is_builtin)
+    if (is_said_again(e, m->n_given_back))
+        return;
+    if (!m->is_taken || !m->is_of_payments)
         witness_violate(w, SIM_REFUNDED, l, STR_FMT " is given back, and was not taken",
                         MONEY_ARGS(m));
     else if (m->n_asked == 0)
@@ -249,10 +263,10 @@ static void money_end(void *ctx, struct map_node *n)
     for (unsigned i = 0; i < l->n_money && l->flow != FLOW_NONE; i++) {
         const struct money *m = &l->money[i];
 
-        if (!m->is_builtin && m->n_asked > 0 && m->n_recorded == 0)
+        if (!m->is_of_payments && m->n_asked > 0 && m->n_recorded == 0)
             witness_violate(w, SIM_SETTLED, l, "the refund of " STR_FMT " is due for ever",
                             MONEY_ARGS(m));
-        if (!m->is_taken || !m->is_builtin)
+        if (!m->is_taken || !m->is_of_payments)
             continue;
         if (!money_has_to_go_back(l, m)) {
             if (m->n_given_back > 0)

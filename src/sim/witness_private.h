@@ -14,6 +14,7 @@
  *   witness_contexts.c  HEARD: what the built-in contexts answer
  *   witness_followers.c STREAMED
  *   witness_relays.c    RELAYED
+ *   witness_received.c  RECEIVED
  *   witness_refusals.c  ANSWER: what is refused
  *   witness_bodies.c    ANSWER: what is granted
  *   witness_money.c     CHARGED_ONCE, REFUNDED
@@ -93,9 +94,9 @@ struct money {
     struct payment_id id;
     int64_t amount;
     struct currency currency;
-    bool is_builtin; /* taken by the built-in Payments */
-    bool is_taken;   /* an event says that it was */
-    bool is_paying;  /* it paid the order */
+    bool is_of_payments; /* taken by Payments, the built-in or the outside one */
+    bool is_taken;       /* an event says that it was */
+    bool is_paying;      /* it paid the order */
     unsigned n_asked, n_given_back, n_recorded;
     unsigned n_odd; /* recorded, of another sum */
 };
@@ -213,7 +214,7 @@ struct witness {
     struct seen **events; /* [position - 1] */
     uint64_t n_events, events_cap;
     struct event_id last_id;
-    struct map by_id, lanes, streams, owned, stock, letters, rows, requests, message_ids;
+    struct map by_id, lanes, streams, owned, stock, letters, rows, requests, message_ids, brought;
     uint64_t n_rows[STORE_DB_COUNT];
     struct list touched_lanes, touched_stock; /* by the write that is looked at */
     struct list open;                         /* orders with a deadline that is open */
@@ -272,6 +273,7 @@ void letters_event(struct witness *w, const struct store_write *write, const str
 void timers_event(struct witness *w, const struct event *e, struct seen *s);
 void answers_event(struct witness *w, const struct event *e, struct seen *s);
 void models_event(struct witness *w, const struct event *e, struct seen *s);
+void received_event(struct witness *w, const struct event *e, struct seen *s);
 
 void goods_event(const struct event *e, struct seen_lane *l);
 void contexts_event(const struct event *e, struct seen_lane *l);
@@ -313,6 +315,7 @@ void bodies_answered(struct witness *w, const struct sim_answer *a);
 void waits_answered(struct witness *w, const struct sim_answer *a, const struct seen_lane *l);
 
 /* What others know. */
+bool received_is_said_outside(const struct witness *w, const struct event *e);
 bool wants_to_hear(enum subscription_id s, const struct event *e);
 bool money_is_known(const struct seen_lane *l, const struct payment_id *id); /* of Orders */
 bool money_is_recorded(const struct seen_lane *l, const struct payment_id *id);
@@ -336,6 +339,7 @@ void settled_whole(struct witness *w);
 void settled_lists(struct witness *w);
 void lanes_finished(struct witness *w);
 void relays_finished(struct witness *w);
+void received_finished(struct witness *w);
 void timers_finished(struct witness *w);
 
 _Static_assert(SUBSCRIPTION_COUNT <= 16, "a set of subscriptions no longer fits 16 bits");

@@ -461,6 +461,7 @@ static void world_init(struct world *w, const struct sim_config *config)
     clients_init(w);
     followers_init(w);
     relay_init(w);
+    outside_init(w);
     process_start(w);
     w->witness = witness_create(&(struct witness_config){
         .bus = app_bus(w->process.app),
@@ -476,6 +477,7 @@ static void world_deinit(struct world *w)
     if (w->process.is_running)
         process_memory_drop(&w->process.memory);
     clients_deinit(w);
+    outside_deinit(w);
     shop_deinit(w);
     witness_destroy(w->witness);
     sim_disk_deinit(&w->disk);

@@ -4,7 +4,7 @@
  *     shop.c     what the clients want: orders and products   finish.c   when faults have stopped
  *     faults.c   what goes wrong, how often in this seed      probe.c    two orders more, then
  *     followers.c  who follows the log                        world.c    the loop: what happens next
- *     relay.c    a relay, and its broker
+ *     relay.c    a relay, and its broker               outside.c  a context beyond that broker
  *
  * A step is one thing that the seed chose among all that can happen now: a turn of the loop, its alarm,
  * a commit of some of the writes, a read, some bytes from a client, an answer read. Where nothing can,
@@ -19,8 +19,10 @@
 #include "orderly/base/heap.h"
 #include "orderly/infra/api/api.h"
 #include "orderly/infra/http/loopback.h"
+#include "orderly/infra/inbound/inlet.h"
 #include "orderly/infra/store/store_virtual.h"
 #include "orderly/infra/virtual/manual_scheduler.h"
+#include "orderly/infra/virtual/payment_service.h"
 #include "orderly/infra/virtual/seeded_random.h"
 #include "process_memory.h"
 #include "sim.h"
@@ -288,6 +290,36 @@ void relay_add(struct world *w);
 void relay_drain(struct world *w);
 /* The process is gone. */
 void relay_lose_all(struct world *w);
+/* The broker is not there for anybody; begins now and then when it is asked for. */
+bool relay_broker_is_away(struct world *w);
+
+/* ---- outside.c ------------------------------------------------------------------------------- */
+
+#define SIM_INLET_ITEMS 8
+struct outside {
+    bool is_there;
+    struct payment_service service;
+    struct inbound_reader reader;
+    struct inlet *inlet; /* the present process's */
+    struct list said;    /* all that the broker is to bring, or has brought */
+    struct list given;   /* of it: what the process has, and has not said to be durable */
+    uint64_t n_given;
+    struct chance chance;
+};
+/* The relay, and what the app is to be like, are chosen. */
+void outside_init(struct world *w);
+void outside_deinit(struct world *w);
+/* There is no built-in one to be told how to behave. */
+bool outside_answers_for(const struct world *w, enum simulator which);
+/* The broker has taken it, perhaps again. */
+void outside_hears(struct world *w, const struct event *e);
+/* To a process that has not started; where the seed has one. */
+void outside_add(struct world *w);
+/* In the process: as relay_drain; and after its app has gone. */
+void outside_drain(struct world *w);
+void outside_remove(struct world *w);
+/* The process is gone. */
+void outside_lose_all(struct world *w);
 
 /* ---- probe.c --------------------------------------------------------------------------------- */
 
@@ -346,6 +378,7 @@ struct world {
     struct finish finish;
     struct probe probe;
     struct sim_relay relay;
+    struct outside outside;
     struct heap tasks;
     struct task restart;
     struct witness *witness;

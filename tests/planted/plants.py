@@ -409,6 +409,39 @@ PLANTS = [
         ("STREAMED",),
     ),
     Plant(
+        # The broker may forget what is only on its way to the disk.
+        "received_before_it_is_durable",
+        "src/infra/inbound/inlet.c",
+        (
+            (
+                "    item->u.receive.command = command;\n",
+                "    item->u.receive.command = command;\n"
+                "    if (item->handle)\n"
+                "        item->inlet->config.done(item->inlet->config.ctx, item->handle, true);\n"
+                "    item->handle = 0;\n",
+            ),
+            (
+                "    b->config.done(b->config.ctx, handle, is_durable); /*",
+                "    if (handle)\n        b->config.done(b->config.ctx, handle, is_durable); /*",
+            ),
+        ),
+        ("RECEIVED",),
+    ),
+    Plant(
+        # A charge, which comes by a broker only, is not known again.
+        "received_twice",
+        "src/app/receive_message.c",
+        (
+            (
+                "    c->request = m->content;\n",
+                "    if (m->message_id.p[0] == 'c')\n"
+                "        c->key.b[0] ^= (uint8_t)scheduler_wall_ms(c->app->scheduler);\n"
+                "    c->request = m->content;\n",
+            ),
+        ),
+        ("ONCE",),
+    ),
+    Plant(
         # A message that failed once is called passed on when it is tried again.
         "relay_gives_up",
         "src/app/relays.c",

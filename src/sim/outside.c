@@ -1,0 +1,228 @@
+/* An outside context: in a third of the seeds with a relay the server runs without Payments, and a
+ * payment service beyond the broker answers in its place. It hears what the broker has taken, and what
+ * it says the broker brings, some time later, to whichever process is there: again where that process
+ * has ended before it said that the message is durable, or said so in vain, and again where the service
+ * itself says a message more than once; and those of different orders in any order. */
+#include "orderly/base/mem.h"
+#include "world.h"
+
+#define ANSWERS_BITS 24 /* of us: up to 16 s */
+#define BRINGS_BITS 18
+#define COMES_AGAIN_BITS 26 /* up to a minute */
+#define BEHAVES_BITS 14
+#define DECLINES_PPM 150000
+#define WAITS_PPM 100000
+
+/* What the broker is to bring. */
+struct outside_word {
+    struct task task; /* to be brought then */
+    struct list link; /* of all that was said */
+    struct list given_link;
+    struct payment_word says;
+    uint64_t handle; /* given under it; 0: not given */
+};
+
+void outside_init(struct world *w)
+{
+    struct outside *o = &w->outside;
+    uint64_t drawn[2];
+    struct map_key key;
+
+    o->chance = chance_of_seed(w->config.seed, 'x', 0);
+    drawn[0] = chance_next(&o->chance);
+    drawn[1] = chance_next(&o->chance);
+    memcpy(key.bytes, drawn, sizeof(key.bytes));
+    o->is_there = w->relay.is_there && chance_hits(&o->chance, 333333);
+    list_init(&o->said);
+    list_init(&o->given);
+    payment_service_init(&o->service, &key);
+    inbound_reader_init(&o->reader);
+    if (o->is_there)
+        w->app_config.contexts &= ~CONTEXT_BIT(PAYMENTS);
+}
+
+void outside_deinit(struct world *w)
+{
+    struct outside *o = &w->outside;
+
+    while (!list_is_empty(&o->said))
+        mem_free(container_of(list_pop_front(&o->said), struct outside_word, link));
+    payment_service_deinit(&o->service);
+}
+
+bool outside_answers_for(const struct world *w, enum simulator which)
+{
+    return w->outside.is_there && which == SIMULATOR_PAYMENTS;
+}
+
+/* ---- in -------------------------------------------------------------------------------------- */
+
+static void bring(struct world *w, struct task *t);
+
+static void bring_later(struct world *w, struct outside_word *word, unsigned bits)
+{
+    if (w->faults.are_over && bits > BEHAVES_BITS)
+        bits = BEHAVES_BITS;
+    task_start(w, &word->task, bring, 1 + chance_span(&w->outside.chance, bits));
+}
+
+static void give(struct world *w, struct outside_word *word)
+{
+    struct outside *o = &w->outside;
+    struct buf body = { 0 };
+    struct broker_delivery d;
+    struct mem_source *before;
+
+    payment_word_body(&word->says, &body);
+    word->handle = ++o->n_given;
+    d = (struct broker_delivery){ .handle = word->handle,
+                                  .topic = event_infos[word->says.type].topic,
+                                  .id = str_of(word->says.id),
+                                  .body = buf_str(&body) };
+    trace_step(&w->trace, 'i', word->says.type, (uint64_t)w->ms.now_us, 0);
+    trace_bytes(&w->trace, d.body);
+    world_tell(w, &word->says.account->order.u, TRACE_NONE, "broker    brings %s", word->says.id);
+    list_push_back(&o->given, &word->given_link);
+    before = process_enter(w);
+    inlet_take(o->inlet, &d);
+    process_leave(before);
+    buf_deinit(&body);
+}
+
+static void bring(struct world *w, struct task *t)
+{
+    struct outside_word *word = container_of(t, struct outside_word, task);
+    struct outside *o = &w->outside;
+
+    if (!w->process.is_listening || relay_broker_is_away(w) ||
+        inlet_counts(o->inlet)->items == SIM_INLET_ITEMS)
+        bring_later(w, word, BRINGS_BITS);
+    else
+        give(w, word);
+}
+
+/* Out of the process's hands. */
+static struct outside_word *take_back(struct outside *o, uint64_t handle)
+{
+    list_for_each(at, &o->given)
+    {
+        struct outside_word *word = container_of(at, struct outside_word, given_link);
+
+        if (word->handle != handle)
+            continue;
+        list_remove(&word->given_link);
+        word->handle = 0;
+        return word;
+    }
+    UNREACHABLE("what was done was given");
+}
+
+/* In the process. */
+static void on_done(void *ctx, uint64_t handle, bool is_durable)
+{
+    struct world *w = ctx;
+    struct mem_source *before = mem_use(NULL);
+    struct outside_word *word = take_back(&w->outside, handle);
+
+    trace_step(&w->trace, 'k', word->says.type, is_durable, (uint64_t)w->ms.now_us);
+    if (is_durable) {
+        world_tell_time(w);
+        world_tell(w, &word->says.account->order.u, TRACE_NONE, "broker    is told: %s is durable",
+                   word->says.id);
+        witness_received(w->witness, str_of(word->says.id));
+    }
+    if (!is_durable || fault_hits(w, SIM_FAULT_LOST_ACK))
+        bring_later(w, word, is_durable ? COMES_AGAIN_BITS : BRINGS_BITS);
+    (void)mem_use(before);
+}
+
+/* ---- out ------------------------------------------------------------------------------------- */
+
+static struct outside_word *add(struct outside *o, const struct payment_word *says)
+{
+    struct outside_word *word = mem_zalloc(sizeof(*word));
+
+    word->says = *says;
+    list_init(&word->given_link);
+    list_push_back(&o->said, &word->link);
+    return word;
+}
+
+static void say(struct world *w, const struct payment_word *says)
+{
+    struct outside *o = &w->outside;
+    struct payment_account *a = says->account;
+    struct outside_word *word = add(o, says);
+
+    world_tell(w, &a->order.u, TRACE_NONE, "outside   says %s", says->id);
+    witness_said(w->witness, &(struct sim_said){ .id = str_of(word->says.id),
+                                                 .type = says->type,
+                                                 .order = a->order,
+                                                 .payment_id = a->payment,
+                                                 .amount = a->amount,
+                                                 .currency = a->currency });
+    bring_later(w, word, ANSWERS_BITS);
+    if (!fault_hits(w, SIM_FAULT_DUPLICATE))
+        return;
+    for (int64_t n = chance_between(&w->faults.chance, 1, 5); n > 0; n--)
+        bring_later(w, add(o, says), COMES_AGAIN_BITS);
+}
+
+static enum payment_service_choice choose(struct world *w)
+{
+    uint64_t n = chance_below(&w->outside.chance, 1000000);
+
+    if (w->faults.are_over || n >= DECLINES_PPM + WAITS_PPM)
+        return PAYMENT_SERVICE_CHARGES;
+    return n < DECLINES_PPM ? PAYMENT_SERVICE_DECLINES : PAYMENT_SERVICE_WAITS;
+}
+
+void outside_hears(struct world *w, const struct event *e)
+{
+    struct payment_word says;
+
+    if (w->outside.is_there && payment_service_hear(&w->outside.service, e, choose(w), &says))
+        say(w, &says);
+}
+
+/* ---- the process ----------------------------------------------------------------------------- */
+
+void outside_add(struct world *w)
+{
+    struct outside *o = &w->outside;
+
+    app_set_message_reader(w->process.app, &o->reader.base);
+    if (!o->is_there)
+        return;
+    o->inlet = inlet_create(&(struct inlet_config){ .app = w->process.app,
+                                                    .id = w->relay.port.id,
+                                                    .reader = &o->reader,
+                                                    .items_max = SIM_INLET_ITEMS,
+                                                    .done = on_done,
+                                                    .ctx = w });
+}
+
+void outside_drain(struct world *w)
+{
+    if (w->outside.is_there)
+        inlet_drain(w->outside.inlet);
+}
+
+void outside_remove(struct world *w)
+{
+    if (w->outside.is_there)
+        inlet_destroy(w->outside.inlet);
+}
+
+void outside_lose_all(struct world *w)
+{
+    struct outside *o = &w->outside;
+
+    while (!list_is_empty(&o->given)) {
+        struct outside_word *word =
+            container_of(list_pop_front(&o->given), struct outside_word, given_link);
+
+        word->handle = 0;
+        bring_later(w, word, BRINGS_BITS);
+    }
+}

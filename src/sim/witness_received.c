@@ -1,0 +1,99 @@
+/* RECEIVED: what a broker brings is in the log before the broker may forget it, as it was said.
+ *
+ * What the outside context says is known here from the moment that it says it. That a message is not
+ * in the log twice is ONCE's. What the outside Payments takes and gives back is judged as what the
+ * built-in one does (witness_money.c). */
+#include "orderly/base/check.h"
+#include "orderly/base/mem.h"
+#include "witness_private.h"
+
+/* A message of the outside context. */
+struct brought {
+    struct map_node node; /* by id */
+    char id[TEXT_ID_MAX];
+    struct sim_said said; /* its id is the one above */
+    struct seen_lane *lane;
+    uint64_t position; /* where it is in the log for the first time; 0: nowhere yet */
+    bool is_forgotten; /* the broker was told that it is durable */
+};
+
+static struct brought *brought_find(const struct witness *w, struct str id)
+{
+    struct map_node *n = id.n ? map_find(&w->brought, id) : NULL;
+
+    return n ? container_of(n, struct brought, node) : NULL;
+}
+
+bool received_is_said_outside(const struct witness *w, const struct event *e)
+{
+    return brought_find(w, e->message_id) != NULL;
+}
+
+void witness_said(struct witness *w, const struct sim_said *said)
+{
+    struct brought *b = arena_zalloc(&w->memory, sizeof(*b));
+
+    REQUIRE(said->id.n <= sizeof(b->id));
+    memcpy(b->id, said->id.p, said->id.n);
+    b->said = *said;
+    b->said.id = (struct str){ b->id, said->id.n };
+    b->lane = history_lane(w, lane_of_order(said->order));
+    map_insert(&w->brought, &b->node, b->said.id);
+}
+
+static bool is_as_said(const struct sim_said *said, const struct event *e)
+{
+    bool has_amount = e->type == EVENT_PAYMENT_APPROVED || e->type == EVENT_PAYMENT_PROCESSED ||
+                      e->type == EVENT_PAYMENT_REFUNDED;
+
+    if (e->type != said->type || !uuid_eq(e->p.order_id.u, said->order.u))
+        return false;
+    return !has_amount ||
+           (text_id_eq(&e->p.payment_id.t, &said->payment_id.t) && e->p.amount == said->amount &&
+            currency_eq(e->p.currency, said->currency));
+}
+
+void received_event(struct witness *w, const struct event *e, struct seen *s)
+{
+    struct brought *b = brought_find(w, e->message_id);
+
+    if (!b)
+        return;
+    w->counts.judged++;
+    if (b->lane != s->lane || !is_as_said(&b->said, e))
+        witness_violate(w, SIM_RECEIVED, b->lane, "position %llu is not what " STR_FMT " said",
+                        (unsigned long long)e->position, STR_ARG(b->said.id));
+    if (b->position == 0)
+        b->position = e->position;
+}
+
+void witness_received(struct witness *w, struct str id)
+{
+    struct brought *b = brought_find(w, id);
+
+    if (w->is_violated)
+        return;
+    REQUIRE(b);
+    w->counts.judged++;
+    w->counts.received++;
+    b->is_forgotten = true;
+    if (b->position == 0)
+        witness_violate(w, SIM_RECEIVED, b->lane,
+                        "the broker was told to forget " STR_FMT ", which is not durable",
+                        STR_ARG(id));
+}
+
+static void brought_judge(void *ctx, struct map_node *n)
+{
+    struct witness *w = ctx;
+    const struct brought *b = container_of(n, struct brought, node);
+
+    if (!b->is_forgotten)
+        witness_violate(w, SIM_RECEIVED, b->lane, "the broker still has " STR_FMT ", which is %s",
+                        STR_ARG(b->said.id), b->position ? "durable" : "not durable");
+}
+
+void received_finished(struct witness *w)
+{
+    map_each(&w->brought, brought_judge, w);
+}
