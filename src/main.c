@@ -385,7 +385,29 @@ static void give_up(struct server *s, int code)
     drain(s);
 }
 
-/* The first line is for programs, the others are to be pasted. */
+/* An order, and first the product that it is of where that is not there; nothing where the product has
+ * no price. */
+static void print_order_greeting(struct server *s, const char *token, const char *host)
+{
+    const struct catalogue_entry *widget;
+    struct sku sku;
+
+    ENSURE(sku_parse(STR("WIDGET-001"), &sku));
+    widget = catalogue_find(app_catalogue(s->app), &sku);
+    if (!widget)
+        (void)printf("  curl%s http://%s/products --json '{\"sku\":\"WIDGET-001\",\"name\":"
+                     "\"Widget\",\"price\":19.99,\"currency\":\"USD\",\"stockQuantity\":100}'\n",
+                     token, host);
+    if (!widget || widget->product.has_price)
+        (void)printf(
+            "  curl%s http://%s/orders --json '{\"customerId\":\"me\",\"items\":[{\"sku\":"
+            "\"WIDGET-001\",\"quantity\":2}],\"shippingAddress\":{\"street\":\"1 Main "
+            "St\",\"city\":\"Springfield\",\"postalCode\":\"62701\",\"country\":\"US\"}}'\n",
+            token, host);
+    (void)printf("  curl%s 'http://%s/orders?customerId=me'\n", token, host);
+}
+
+/* The first line is for programs, the others are to be pasted, as they are and in their order. */
 static void print_greeting(struct server *s)
 {
     char where[TCP_ADDRESS_TEXT_MAX], host[TCP_ADDRESS_TEXT_MAX];
@@ -399,20 +421,10 @@ static void print_greeting(struct server *s)
     else
         (void)snprintf(host, sizeof(host), "%s", where);
     (void)printf("listening on http://%s\n\n", where);
-    if (!app_has(s->app, CONTEXT_ORDERS))
-        (void)printf("  curl%s http://%s/readyz\n", token, host);
-    else if (s->options.demo)
-        (void)printf(
-            "  curl%s http://%s/orders --json '{\"customerId\":\"me\",\"items\":[{\"sku\":"
-            "\"WIDGET-001\",\"quantity\":2}],\"shippingAddress\":{\"street\":\"1 Main "
-            "St\",\"city\":\"Springfield\",\"postalCode\":\"62701\",\"country\":\"US\"}}'\n",
-            token, host);
-    else
-        (void)printf("  curl%s http://%s/products --json '{\"sku\":\"WIDGET-001\",\"name\":"
-                     "\"Widget\",\"price\":19.99,\"currency\":\"USD\",\"stockQuantity\":100}'\n",
-                     token, host);
     if (app_has(s->app, CONTEXT_ORDERS))
-        (void)printf("  curl%s 'http://%s/orders?customerId=me'\n", token, host);
+        print_order_greeting(s, token, host);
+    else
+        (void)printf("  curl%s http://%s/readyz\n", token, host);
     (void)printf("  curl%s 'http://%s/events?limit=10'\n\n", token, host);
     (void)fflush(stdout);
 }

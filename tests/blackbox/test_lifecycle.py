@@ -1,4 +1,5 @@
 """How the program starts, what it says, and how it ends."""
+import json
 import signal
 import socket
 import subprocess
@@ -152,17 +153,39 @@ def test_an_address_that_is_taken_is_told(server):
     assert len(result.stderr.splitlines()) == 1  # the last line says why
 
 
-def test_the_first_line_says_where_it_listens_and_three_are_to_paste(start):
-    server = start("--demo")
+def paste(server):
+    """What each line to paste answers; that nothing is refused is checked."""
     lines = server.greeting.splitlines()
     assert lines[0] == f"listening on http://127.0.0.1:{server.port}"
-    pasted = [line.strip() for line in lines if line.strip().startswith("curl")]
-    assert len(pasted) == 3
-    for line in pasted:
+    answers = []
+    for line in (line.strip() for line in lines[1:] if line):
+        assert line.startswith("curl ")
         result = subprocess.run(["sh", "-c", line.replace("curl", "curl -sS --fail", 1)],
-                                capture_output=True, text=True, timeout=20)
-        assert result.returncode == 0, result.stderr
-        assert result.stdout.startswith("{")
+                                capture_output=True, text=True, timeout=60)
+        assert result.returncode == 0, (line, result.stderr)
+        answers.append(json.loads(result.stdout))
+    return answers
+
+
+def test_the_first_line_says_where_it_listens_and_the_others_are_to_paste(start):
+    order, orders, _ = paste(start("--demo"))
+    assert [o["orderId"] for o in orders["data"]] == [order["orderId"]]
+
+
+def test_the_lines_to_paste_work_in_an_empty_directory_and_again_in_what_it_became(start, tmp_path):
+    data = f"--data={tmp_path / 'data'}"
+    server = start(data)
+    product, order, orders, _ = paste(server)
+    assert product["sku"] == order["items"][0]["sku"]
+    assert [o["orderId"] for o in orders["data"]] == [order["orderId"]]
+    server.stop()
+    server = start(data)
+    again, orders, _ = paste(server)
+    assert [o["orderId"] for o in orders["data"]] == [again["orderId"], order["orderId"]]
+    with server.client() as client:
+        client.patch("/products/WIDGET-001", {"price": None}).is_(200)
+    server.stop()
+    assert len(paste(start(data))) == 2  # nobody can order what has no price
 
 
 def test_it_listens_on_ipv6_loopback(start):
