@@ -16,6 +16,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("ORDERLY_BROKER_BUILD", ROOT / "build" / "asan")).resolve()
 PATIENCE_SECONDS = 120
+LSAN_OPTIONS = f"suppressions={pathlib.Path(__file__).resolve().parent / 'leaks.txt'}:print_suppressions=0"
 
 
 def adapter(name):
@@ -74,7 +75,7 @@ class Driver:
         self.process = subprocess.Popen(
             [*without_random_addresses(), BUILD / "broker_driver", adapter(broker)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log_file,
-            env={**os.environ, "TSAN_OPTIONS": "halt_on_error=1"})
+            env={**os.environ, "TSAN_OPTIONS": "halt_on_error=1", "LSAN_OPTIONS": LSAN_OPTIONS})
         for key, value in config.items():
             self.do("set", key, value)
         for pattern in listens:

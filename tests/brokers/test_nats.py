@@ -150,6 +150,23 @@ def test_what_a_stopped_server_does_not_take_stays_within_bounds(serve, connecte
     acked(d, 5000)
 
 
+def test_a_stopped_server_is_not_waited_for_by_tls_either(serve, connected, tmp_path):
+    nats.need_server()
+    paths = nats.certificates(tmp_path / "ca")
+    server = serve(config=tls_config(paths))
+    d = connected(server.port, "tls", window=65536, tls_ca=str(paths["ca"]),
+                  tls_certificate=str(paths["client"]), tls_key=str(paths["client_key"]))
+    server.send(signal.SIGSTOP)
+    codes = []
+    while len(codes) < 4000 and codes[-1:] in ([], ["ok"]):
+        codes.append(d.do("fill", len(codes), "order.placed", "k", f"m-{len(codes)}", "o",
+                          20000)["code"])
+    assert codes[-1] == "busy" and len(codes) > 4, codes[-1]  # and not lost for a write that hangs
+    assert d.do("serve", 100)["code"] == "ok"
+    server.send(signal.SIGCONT)
+    acked(d, *range(len(codes) - 1))
+
+
 def test_a_body_beyond_the_servers_limit_is_refused_and_the_rest_goes_on(serve, connected):
     server = serve(config="max_payload: 20000\n")
     d = connected(server.port)
@@ -301,26 +318,18 @@ def test_a_server_without_jetstream_says_so(serve, adapter):
     assert answer["code"] == "lost" and "no JetStream" in answer["why"]
 
 
-@pytest.fixture
-def refusing():
-    """A port that is taken, where nobody listens."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        yield s.getsockname()[1]
-
-
 def test_each_way_of_not_being_there_has_words_of_its_own(adapter, proxy, refusing):
     d = adapter(proxy(None).port)
     assert d.connect()["why"] == d.connect()["why"] == "it closes the connection"
-    assert adapter(refusing).connect()["why"] == "it refuses connections"
+    assert adapter(refusing).connect()["why"] == "Connection refused"
     why = adapter(1, address="nowhere.invalid:1").connect()["why"]
     assert why.startswith("its name can't be resolved: ")
     assert adapter(1, address="hangs.test:1").connect(100)["why"] == "no answer within 100 ms"
     address = f"nowhere.invalid,127.0.0.1:{refusing},[::1]:1"
     parts = adapter(1, address=address).connect()["why"].split("; ")
     assert parts[0].startswith("nowhere.invalid: its name can't be resolved: ")
-    assert parts[1] == f"127.0.0.1:{refusing}: it refuses connections"
-    assert parts[2].startswith("[::1]:1: it ")  # where there is no IPv6 it is another reason
+    assert parts[1] == f"127.0.0.1:{refusing}: Connection refused"
+    assert parts[2].startswith("[::1]:1: ")  # where there is no IPv6 it is another reason
 
 
 def test_of_several_servers_the_first_that_is_there_is_taken(serve_once, adapter):

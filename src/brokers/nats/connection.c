@@ -15,6 +15,11 @@
 
 /* Reads in one go, SETTINGS_IO_BYTES each; then the caller looks at what came. */
 #define READS_MAX 4
+/* By TLS the library hands over all that it has in one go, and waits where the socket does not take it,
+ * without reading meanwhile; a server that waits in turn for us to read would never be heard again. So
+ * it is called only while the socket has room (a third of its memory, by POLLOUT), and is not given much
+ * more than a record. Only a message longer than that room is waited for. */
+#define TLS_BUFFERED_MAX 16384
 /* Attempts that hang in a handshake with a server that stopped; they end when it ends or goes on. */
 #define HANGING_MAX 16
 
@@ -408,11 +413,18 @@ static bool is_well(struct connection *c, char *why)
     return false;
 }
 
+static bool has_room(struct connection *c)
+{
+    struct pollfd p = { atomic_load(&c->fd), POLLOUT, 0 };
+
+    return poll(&p, 1, 0) > 0;
+}
+
 static void flush(struct connection *c)
 {
     int before, after;
 
-    if (!atomic_load(&c->wants_write))
+    if (!atomic_load(&c->wants_write) || (c->is_tls && !has_room(c)))
         return;
     /* As long as the kernel takes something. A message may be longer than it takes at once. */
     do {
@@ -439,11 +451,11 @@ static enum broker_result take_status(struct connection *c, natsStatus s, char *
 enum broker_result connection_publish(struct connection *c, natsMsg *m, char *why)
 {
     int buffered = natsConnection_Buffered(c->nc);
+    int max = c->is_tls ? TLS_BUFFERED_MAX : CONNECTION_BUFFERED_MAX;
 
-    if (buffered >= SETTINGS_IO_BYTES)
+    if (buffered >= (c->is_tls ? TLS_BUFFERED_MAX : SETTINGS_IO_BYTES))
         flush(c);
-    if (buffered >= CONNECTION_BUFFERED_MAX &&
-        natsConnection_Buffered(c->nc) >= CONNECTION_BUFFERED_MAX)
+    if (buffered >= max && natsConnection_Buffered(c->nc) >= max)
         return BROKER_BUSY;
     return take_status(c, natsConnection_PublishMsg(c->nc, m), why);
 }
@@ -571,6 +583,10 @@ static bool say_goodbye(struct connection *c)
     }
     return is_back;
 }
+
+/* What the library has read of a message that does not come to its end, it never gives back
+ * (natsParser_Destroy leaves msgBuf, in all its releases until now): a long message for each connection
+ * that is lost in the middle of one, which nobody else can reach. */
 
 /* The library waits once more for who does not answer, unless it finds the connection at its end. */
 static void end_at_once(struct connection *c)
