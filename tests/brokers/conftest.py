@@ -1,5 +1,6 @@
 """Fixtures of the tests of brokers' adapters."""
 import pathlib
+import socket
 import sys
 
 import pytest
@@ -30,6 +31,14 @@ def drive(tmp_path):
             except AssertionError as e:
                 wrong.append(str(e))
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.fixture
+def refusing():
+    """A port that is taken, where nobody listens."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        yield s.getsockname()[1]
 
 
 @pytest.fixture

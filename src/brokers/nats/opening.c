@@ -75,7 +75,7 @@ static void write_connect_error(char *why, int code)
     if (code == 0)
         connection_why(why, "it did not take the connection");
     else if (code == ECONNREFUSED)
-        connection_why(why, "it refuses connections");
+        connection_why(why, "Connection refused"); /* the system's words, as of the others */
     else if (code == ETIMEDOUT)
         connection_why(why, "it does not answer");
     else
