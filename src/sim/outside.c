@@ -2,7 +2,8 @@
  * payment service beyond the broker answers in its place. It hears what the broker has taken, and what
  * it says the broker brings, some time later, to whichever process is there: again where that process
  * has ended before it said that the message is durable, or said so in vain, and again where the service
- * itself says a message more than once; and those of different orders in any order. */
+ * itself says a message more than once; and those of different orders in any order. Some of it nobody
+ * can read. */
 #include "orderly/base/mem.h"
 #include "world.h"
 
@@ -12,13 +13,18 @@
 #define BEHAVES_BITS 14
 #define DECLINES_PPM 150000
 #define WAITS_PPM 100000
+#define NONSENSE_PPM 20000 /* of what is heard */
 
 /* What the broker is to bring. */
 struct outside_word {
     struct task task; /* to be brought then */
     struct list link; /* of all that was said */
     struct list given_link;
-    struct payment_word says;
+    bool is_about_an_order;
+    struct order_id order;
+    char id[PAYMENT_WORD_ID_MAX];
+    struct str topic; /* static */
+    struct buf body;
     uint64_t handle; /* given under it; 0: not given */
 };
 
@@ -45,8 +51,13 @@ void outside_deinit(struct world *w)
 {
     struct outside *o = &w->outside;
 
-    while (!list_is_empty(&o->said))
-        mem_free(container_of(list_pop_front(&o->said), struct outside_word, link));
+    while (!list_is_empty(&o->said)) {
+        struct outside_word *word =
+            container_of(list_pop_front(&o->said), struct outside_word, link);
+
+        buf_deinit(&word->body);
+        mem_free(word);
+    }
     payment_service_deinit(&o->service);
 }
 
@@ -59,6 +70,12 @@ bool outside_answers_for(const struct world *w, enum simulator which)
 
 static void bring(struct world *w, struct task *t);
 
+static void tell(struct world *w, const struct outside_word *word, const char *what)
+{
+    world_tell(w, word->is_about_an_order ? &word->order.u : NULL, TRACE_NONE, "broker    %s %s",
+               what, word->id);
+}
+
 static void bring_later(struct world *w, struct outside_word *word, unsigned bits)
 {
     if (w->faults.are_over && bits > BEHAVES_BITS)
@@ -69,24 +86,20 @@ static void bring_later(struct world *w, struct outside_word *word, unsigned bit
 static void give(struct world *w, struct outside_word *word)
 {
     struct outside *o = &w->outside;
-    struct buf body = { 0 };
-    struct broker_delivery d;
+    struct broker_delivery d = { .handle = ++o->n_given,
+                                 .topic = word->topic,
+                                 .id = str_of(word->id),
+                                 .body = buf_str(&word->body) };
     struct mem_source *before;
 
-    payment_word_body(&word->says, &body);
-    word->handle = ++o->n_given;
-    d = (struct broker_delivery){ .handle = word->handle,
-                                  .topic = event_infos[word->says.type].topic,
-                                  .id = str_of(word->says.id),
-                                  .body = buf_str(&body) };
-    trace_step(&w->trace, 'i', word->says.type, (uint64_t)w->ms.now_us, 0);
+    word->handle = d.handle;
+    trace_step(&w->trace, 'i', word->handle, (uint64_t)w->ms.now_us, 0);
     trace_bytes(&w->trace, d.body);
-    world_tell(w, &word->says.account->order.u, TRACE_NONE, "broker    brings %s", word->says.id);
+    tell(w, word, "brings");
     list_push_back(&o->given, &word->given_link);
     before = process_enter(w);
     inlet_take(o->inlet, &d);
     process_leave(before);
-    buf_deinit(&body);
 }
 
 static void bring(struct world *w, struct task *t)
@@ -124,12 +137,11 @@ static void on_done(void *ctx, uint64_t handle, bool is_durable)
     struct mem_source *before = mem_use(NULL);
     struct outside_word *word = take_back(&w->outside, handle);
 
-    trace_step(&w->trace, 'k', word->says.type, is_durable, (uint64_t)w->ms.now_us);
+    trace_step(&w->trace, 'k', handle, is_durable, (uint64_t)w->ms.now_us);
     if (is_durable) {
         world_tell_time(w);
-        world_tell(w, &word->says.account->order.u, TRACE_NONE, "broker    is told: %s is durable",
-                   word->says.id);
-        witness_received(w->witness, str_of(word->says.id));
+        tell(w, word, "may forget");
+        witness_received(w->witness, str_of(word->id));
     }
     if (!is_durable || fault_hits(w, SIM_FAULT_LOST_ACK))
         bring_later(w, word, is_durable ? COMES_AGAIN_BITS : BRINGS_BITS);
@@ -138,34 +150,69 @@ static void on_done(void *ctx, uint64_t handle, bool is_durable)
 
 /* ---- out ------------------------------------------------------------------------------------- */
 
-static struct outside_word *add(struct outside *o, const struct payment_word *says)
+/* It is said once more, by who is not sure that it was heard. */
+static void say_again(struct world *w, const struct outside_word *first)
+{
+    struct outside_word *word = mem_alloc(sizeof(*word));
+
+    *word = *first;
+    memset(&word->task, 0, sizeof(word->task));
+    word->body = (struct buf){ 0 };
+    buf_add_str(&word->body, buf_str(&first->body));
+    list_init(&word->given_link);
+    list_push_back(&w->outside.said, &word->link);
+    bring_later(w, word, COMES_AGAIN_BITS);
+}
+
+static struct outside_word *word_create(struct world *w)
 {
     struct outside_word *word = mem_zalloc(sizeof(*word));
 
-    word->says = *says;
     list_init(&word->given_link);
-    list_push_back(&o->said, &word->link);
+    list_push_back(&w->outside.said, &word->link);
     return word;
 }
 
-static void say(struct world *w, const struct payment_word *says)
+static void say(struct world *w, struct outside_word *word)
 {
-    struct outside *o = &w->outside;
-    struct payment_account *a = says->account;
-    struct outside_word *word = add(o, says);
+    tell(w, word, "is to bring");
+    bring_later(w, word, ANSWERS_BITS);
+    if (!fault_hits(w, SIM_FAULT_DUPLICATE))
+        return;
+    for (int64_t n = chance_between(&w->faults.chance, 1, 5); n > 0; n--)
+        say_again(w, word);
+}
 
-    world_tell(w, &a->order.u, TRACE_NONE, "outside   says %s", says->id);
-    witness_said(w->witness, &(struct sim_said){ .id = str_of(word->says.id),
+static void answer(struct world *w, const struct payment_word *says)
+{
+    const struct payment_account *a = says->account;
+    struct outside_word *word = word_create(w);
+
+    memcpy(word->id, says->id, sizeof(word->id));
+    word->is_about_an_order = true;
+    word->order = a->order;
+    word->topic = event_infos[says->type].topic;
+    payment_word_body(says, &word->body);
+    witness_said(w->witness, &(struct sim_said){ .id = str_of(word->id),
                                                  .type = says->type,
                                                  .order = a->order,
                                                  .payment_id = a->payment,
                                                  .amount = a->amount,
                                                  .currency = a->currency });
-    bring_later(w, word, ANSWERS_BITS);
-    if (!fault_hits(w, SIM_FAULT_DUPLICATE))
-        return;
-    for (int64_t n = chance_between(&w->faults.chance, 1, 5); n > 0; n--)
-        bring_later(w, add(o, says), COMES_AGAIN_BITS);
+    say(w, word);
+}
+
+static void talk_nonsense(struct world *w)
+{
+    struct outside *o = &w->outside;
+    struct outside_word *word = word_create(w);
+
+    payment_nonsense((unsigned)chance_below(&o->chance, PAYMENT_NONSENSE_KINDS), o->n_nonsense++,
+                     word->id, &word->topic, &word->body);
+    witness_said(w->witness, &(struct sim_said){ .id = str_of(word->id),
+                                                 .type = EVENT_MESSAGE_REFUSED,
+                                                 .body = buf_str(&word->body) });
+    say(w, word);
 }
 
 static enum payment_service_choice choose(struct world *w)
@@ -182,7 +229,9 @@ void outside_hears(struct world *w, const struct event *e)
     struct payment_word says;
 
     if (w->outside.is_there && payment_service_hear(&w->outside.service, e, choose(w), &says))
-        say(w, &says);
+        answer(w, &says);
+    if (w->outside.is_there && !w->faults.are_over && chance_hits(&w->outside.chance, NONSENSE_PPM))
+        talk_nonsense(w);
 }
 
 /* ---- the process ----------------------------------------------------------------------------- */

@@ -484,7 +484,10 @@ static unsigned letters_of(struct world *w, struct str body)
             continue;
         /* Discarding what an order waits for would leave it unsettled, by the operator's own wish. */
         {
-            bool discards = (is_open || is_audit) && chance_hits(&w->wishes, 400000);
+            /* What a broker brought and nobody can read is no better the next time. */
+            bool is_nonsense = is_open && strcmp(where, "kafka") == 0;
+            bool discards =
+                is_nonsense || ((is_open || is_audit) && chance_hits(&w->wishes, 400000));
             struct wish *r = wish_create(w, discards ? SIM_DISCARD : SIM_RETRY, "POST", NULL);
             struct order_id oid;
 

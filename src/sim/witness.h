@@ -135,12 +135,13 @@ void witness_fails(struct witness *w, const struct delivery *d, enum failure_cod
 void witness_relayed(struct witness *w, enum subscription_id s, uint64_t position);
 /* The outside Payments says it; a broker is going to bring it. */
 struct sim_said {
-    struct str id; /* the message's */
-    enum event_type type;
+    struct str id;        /* the message's */
+    enum event_type type; /* that it is to become; MESSAGE_REFUSED: nobody can receive it */
     struct order_id order;
     struct payment_id payment_id;
     int64_t amount; /* minor units; of a payment or refund */
     struct currency currency;
+    struct str body; /* MESSAGE_REFUSED: its bytes */
 };
 void witness_said(struct witness *w, const struct sim_said *said);
 /* The broker was told that a message which was said is durable, for the first time or again. */

@@ -1,4 +1,5 @@
-/* RECEIVED: what a broker brings is in the log before the broker may forget it, as it was said.
+/* RECEIVED: what a broker brings is in the log before the broker may forget it, as it was said: what
+ * can't be received too, as a dead letter with its bytes.
  *
  * What the outside context says is known here from the moment that it says it. That a message is not
  * in the log twice is ONCE's. What the outside Payments takes and gives back is judged as what the
@@ -11,10 +12,10 @@
 struct brought {
     struct map_node node; /* by id */
     char id[TEXT_ID_MAX];
-    struct sim_said said; /* its id is the one above */
-    struct seen_lane *lane;
-    uint64_t position; /* where it is in the log for the first time; 0: nowhere yet */
-    bool is_forgotten; /* the broker was told that it is durable */
+    struct sim_said said;   /* its id is the one above */
+    struct seen_lane *lane; /* NULL: of no order */
+    uint64_t position;      /* where it is in the log for the first time; 0: nowhere yet */
+    bool is_forgotten;      /* the broker was told that it is durable */
 };
 
 static struct brought *brought_find(const struct witness *w, struct str id)
@@ -37,7 +38,9 @@ void witness_said(struct witness *w, const struct sim_said *said)
     memcpy(b->id, said->id.p, said->id.n);
     b->said = *said;
     b->said.id = (struct str){ b->id, said->id.n };
-    b->lane = history_lane(w, lane_of_order(said->order));
+    b->said.body = arena_str(&w->memory, said->body);
+    if (said->type != EVENT_MESSAGE_REFUSED)
+        b->lane = history_lane(w, lane_of_order(said->order));
     map_insert(&w->brought, &b->node, b->said.id);
 }
 
@@ -46,7 +49,11 @@ static bool is_as_said(const struct sim_said *said, const struct event *e)
     bool has_amount = e->type == EVENT_PAYMENT_APPROVED || e->type == EVENT_PAYMENT_PROCESSED ||
                       e->type == EVENT_PAYMENT_REFUNDED;
 
-    if (e->type != said->type || !uuid_eq(e->p.order_id.u, said->order.u))
+    if (e->type != said->type)
+        return false;
+    if (e->type == EVENT_MESSAGE_REFUSED)
+        return str_eq(e->p.said_body, said->body);
+    if (!uuid_eq(e->p.order_id.u, said->order.u))
         return false;
     return !has_amount ||
            (text_id_eq(&e->p.payment_id.t, &said->payment_id.t) && e->p.amount == said->amount &&
@@ -60,7 +67,7 @@ void received_event(struct witness *w, const struct event *e, struct seen *s)
     if (!b)
         return;
     w->counts.judged++;
-    if (b->lane != s->lane || !is_as_said(&b->said, e))
+    if ((b->lane && b->lane != s->lane) || !is_as_said(&b->said, e))
         witness_violate(w, SIM_RECEIVED, b->lane, "position %llu is not what " STR_FMT " said",
                         (unsigned long long)e->position, STR_ARG(b->said.id));
     if (b->position == 0)

@@ -304,6 +304,7 @@ struct outside {
     struct list said;    /* all that the broker is to bring, or has brought */
     struct list given;   /* of it: what the process has, and has not said to be durable */
     uint64_t n_given;
+    unsigned n_nonsense;
     struct chance chance;
 };
 /* The relay, and what the app is to be like, are chosen. */

@@ -428,6 +428,13 @@ PLANTS = [
         ("RECEIVED",),
     ),
     Plant(
+        # What is refused for now is dropped, as if it were durable.
+        "received_and_dropped",
+        "src/infra/inbound/inlet.c",
+        (("        item_hold(item);\n", "        item_durable(item);\n"),),
+        ("RECEIVED",),
+    ),
+    Plant(
         # A charge, which comes by a broker only, is not known again.
         "received_twice",
         "src/app/receive_message.c",

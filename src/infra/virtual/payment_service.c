@@ -113,3 +113,24 @@ void payment_word_body(const struct payment_word *word, struct buf *out)
                    STR_ARG(text_id_str(&a->payment.t)),
                    (int)money_to_text(a->amount, a->currency, amount), amount, a->currency.code);
 }
+
+void payment_nonsense(unsigned kind, unsigned n, char id[PAYMENT_WORD_ID_MAX], struct str *topic,
+                      struct buf *body)
+{
+    static const struct {
+        struct str before, after, topic;
+    } kinds[PAYMENT_NONSENSE_KINDS] = {
+        { STR("{\""), STR("\""), STR("payment.approved") },
+        { STR("[\""), STR("\"]"), STR("payment.approved") },
+        { STR("{\"messageId\":\""), STR("\"}"), STR("payment.approved") },
+        { STR("\xff"), STR(""), STR("payment.approved") },
+        { STR("{\"messageId\":\""), STR("\",\"payload\":{}}"), STR("payment.eaten") },
+    };
+
+    REQUIRE(kind < PAYMENT_NONSENSE_KINDS);
+    (void)snprintf(id, PAYMENT_WORD_ID_MAX, "nonsense-%u", n);
+    *topic = kinds[kind].topic;
+    buf_add_str(body, kinds[kind].before);
+    buf_add_str(body, str_of(id));
+    buf_add_str(body, kinds[kind].after);
+}

@@ -66,6 +66,35 @@ static void witness__finds_what_is_not_as_it_was_said(void **state)
     story_end(s);
 }
 
+/* It can't be received, and what is kept of it is the body. */
+static void nonsense(const char *body, bool breaks)
+{
+    struct story *s = a_placed_order();
+    struct event *e;
+
+    witness_said(s->witness, &(struct sim_said){ .id = STR("nonsense-1"),
+                                                 .type = EVENT_MESSAGE_REFUSED,
+                                                 .body = STR("{\"nonsense-1\"") });
+    e = story_event(s, EVENT_MESSAGE_REFUSED, SUBSCRIPTION_NONE, 0);
+    e->lane.u.b[0] = 2;
+    e->message_id = STR("nonsense-1");
+    e->p = (struct payload){ .said_body = str_of(body) };
+    REQUIRE(text_id_parse(STR("nats"), &e->stream.id));
+    story_commit(s);
+    if (breaks)
+        story_breaks(s, SIM_RECEIVED);
+    else
+        story_holds(s);
+    story_end(s);
+}
+
+static void witness__wants_what_cant_be_received_kept_byte_by_byte(void **state)
+{
+    (void)state;
+    nonsense("{\"nonsense-1\"", false);
+    nonsense("{\"nonsense-1", true);
+}
+
 static void witness__finds_what_was_said_and_never_came(void **state)
 {
     struct story *s = story_begin(FLOW_PAY_FIRST);
@@ -122,6 +151,7 @@ int main(void)
         cmocka_unit_test(witness__lets_a_broker_forget_what_is_durable_and_bring_it_again),
         cmocka_unit_test(witness__finds_what_a_broker_may_forget_before_it_is_durable),
         cmocka_unit_test(witness__finds_what_is_not_as_it_was_said),
+        cmocka_unit_test(witness__wants_what_cant_be_received_kept_byte_by_byte),
         cmocka_unit_test(witness__finds_what_was_said_and_never_came),
         cmocka_unit_test(witness__finds_a_message_from_a_broker_that_is_in_the_log_twice),
         cmocka_unit_test(witness__finds_an_order_that_outside_payments_charge_twice),

@@ -46,4 +46,10 @@ bool payment_service_hear(struct payment_service *s, const struct event *e,
                           enum payment_service_choice choice, struct payment_word *out);
 /* Appends its JSON. */
 void payment_word_body(const struct payment_word *word, struct buf *out);
+
+/* What a broken service says, and no server can receive: no JSON, not an object, no payload, no UTF-8,
+ * and an unknown topic. n: no two are the same. Appends to body; topic is static. */
+#define PAYMENT_NONSENSE_KINDS 5
+void payment_nonsense(unsigned kind, unsigned n, char id[PAYMENT_WORD_ID_MAX], struct str *topic,
+                      struct buf *body);
 #endif

@@ -216,30 +216,17 @@ static void give_one(struct world *w)
 
 static void say_nonsense(struct world *w)
 {
-    static const char *const bodies[] = { "{", "[]", "{\"messageId\":\"%s\"}", "\xff %s" };
-    char id[32];
+    char id[PAYMENT_WORD_ID_MAX];
+    struct buf body = { 0 };
+    struct str topic;
     struct said *s;
-    unsigned kind = draw(w, ARRAY_LEN(bodies) + 1);
 
     if (w->n_poison >= 20)
         return;
-    (void)snprintf(id, sizeof(id), "nonsense-%u", w->n_poison++);
-    s = say(w, id, kind == ARRAY_LEN(bodies) ? "payment.eaten" : "payment.approved");
+    payment_nonsense(draw(w, PAYMENT_NONSENSE_KINDS), w->n_poison++, id, &topic, &body);
+    s = say(w, id, topic.p);
+    s->body = body;
     s->is_poison = true;
-    switch (kind) { /* each is another one, or it would be the same message again */
-    case 0:
-        buf_printf(&s->body, "{\"%s\"", id);
-        break;
-    case 1:
-        buf_printf(&s->body, "[\"%s\"]", id);
-        break;
-    case 2:
-        buf_printf(&s->body, "{\"messageId\":\"%s\"}", id);
-        break;
-    default:
-        buf_printf(&s->body, "\xff%s", id);
-        break;
-    }
 }
 
 /* ---- the process ----------------------------------------------------------------------------- */
