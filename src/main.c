@@ -522,6 +522,25 @@ static void say_loaded(struct server *s)
     say(s, LOG_INFO, "loaded", fields, ARRAY_LEN(fields));
 }
 
+/* There is no relay. A process with Orders may still have all that it needs: over HTTP. */
+static void warn_of_absent_contexts(struct server *s)
+{
+    char absent[CONTEXTS_TEXT_MAX], why[192];
+
+    if (app_contexts(s->app) == CONTEXTS_ALL)
+        return;
+    if (!app_has(s->app, CONTEXT_ORDERS)) {
+        say_one(s, LOG_WARN, "hears_nobody", "why",
+                STR("a process without Orders is told of orders by a relay, and has none"));
+        return;
+    }
+    (void)snprintf(why, sizeof(why),
+                   "there is no relay, so what " STR_FMT
+                   " would answer has to come by POST /messages, or orders wait for it",
+                   STR_ARG(contexts_text(CONTEXTS_ALL & ~app_contexts(s->app), absent)));
+    say_one(s, LOG_WARN, "hears_nobody", "why", str_of(why));
+}
+
 static void listen_now(struct server *s)
 {
     char where[TCP_ADDRESS_TEXT_MAX], simulators[64], contexts[CONTEXTS_TEXT_MAX];
@@ -542,9 +561,8 @@ static void listen_now(struct server *s)
     tcp_listener_address(s->listener, &bound);
     tcp_address_format(&bound, where);
     relays_start(s->relays);
-    if (!app_has(s->app, CONTEXT_ORDERS) && !relays_any(s->relays))
-        say_one(s, LOG_WARN, "hears_nobody", "why",
-                STR("a process without Orders is told of orders by a relay, and has none"));
+    if (!relays_any(s->relays))
+        warn_of_absent_contexts(s);
     say_loaded(s);
     warn_of_kept_settings(s);
     {

@@ -30,6 +30,9 @@ def test_orders_alone_takes_what_the_others_say_from_outside(start, tmp_path):
     client = server.client()
     assert client.get("/").json["contexts"] == ["orders"]
     eventually(lambda: said(server, "contexts=orders built_in=none"))
+    eventually(lambda: said(
+        server, 'level=warn event=hears_nobody why="there is no relay, so what payments,inventory,'
+                'shipments would answer has to come by POST /messages, or orders wait for it"'))
     id = place(client, add_product(client))["orderId"]
     assert types_of(client, id) == ["OrderPlaced"]
     assert client.get(f"/orders/{id}/explain").json["waitsFor"][0]["why"] == "outside"
@@ -53,10 +56,18 @@ def test_orders_alone_takes_what_the_others_say_from_outside(start, tmp_path):
     verified(data)
 
 
+def test_a_process_with_all_contexts_needs_nobody(start):
+    server = start()
+    eventually(lambda: said(server, "event=listening"))
+    assert "hears_nobody" not in server.log()
+
+
 def test_a_directory_belongs_to_the_contexts_that_it_was_first_started_with(start, tmp_path):
     data = str(tmp_path / "payments")
     server = start("--data", data, "--contexts", "payments")
     client = server.client()
+    eventually(lambda: said(server, 'level=warn event=hears_nobody why="a process without Orders '
+                                    'is told of orders by a relay, and has none"'))
     client.post("/orders", {}).problem(421, "context_elsewhere")
     client.post("/messages/order.placed", {}).problem(403, "forbidden_topic")
     assert client.get("/readyz").json == {"status": "ready", "reasons": []}
