@@ -732,6 +732,67 @@ static int say(struct app_fixture *f, enum event_type type, const char *id, cons
     return status;
 }
 
+static unsigned charges_of(struct world *w, unsigned i)
+{
+    unsigned charges, refunds;
+
+    money_of(w, w->orders[i], &charges, &refunds);
+    return charges;
+}
+
+static unsigned an_order_that_waits_for_money(struct world *w)
+{
+    assert_int_equal(an_order(&w->nodes[AT_ORDERS].f, "WIDGET-001", 1), REPLY_CREATED);
+    w->orders[w->n_orders] = w->nodes[AT_ORDERS].f.order_id;
+    pass(w, 100);
+    assert_int_equal(order_at(w, w->n_orders)->status, ORDER_CONFIRMED);
+    return w->n_orders++;
+}
+
+/* Its wire has everything from the beginning; the orders before it were another one's to charge. */
+static void a_new_payments_charges_past_orders_unless_it_begins_switched_off(void **state)
+{
+    (void)state;
+    for (unsigned k = 0; k < 2; k++) {
+        bool begins_off = k == 1;
+        struct world *w = a_quiet_world();
+        struct app_fixture *orders = &w->nodes[AT_ORDERS].f;
+        struct app_fixture *payments = node_with(w, CONTEXT_PAYMENTS);
+        struct simulators s = *app_simulators(payments->app);
+        unsigned paid, unpaid, later;
+
+        for (unsigned to = 0; to < w->n; to++)
+            w->is_held[AT_ORDERS][to] = &w->nodes[to].f == payments;
+        s.payments.enabled = !begins_off;
+        s.payments.failure_rate = 0;
+        assert_int_equal(set_simulators(payments, SIMULATOR_PAYMENTS, &s), REPLY_OK);
+        paid = an_order_that_waits_for_money(w);
+        assert_int_equal(do_order(orders, ORDER_INPUT_MARK_PAID, "by-the-other"), REPLY_OK);
+        unpaid = an_order_that_waits_for_money(w);
+
+        for (unsigned to = 0; to < w->n; to++)
+            w->is_held[AT_ORDERS][to] = false;
+        world_calm(w);
+        assert_int_equal(charges_of(w, paid), !begins_off);
+        assert_int_equal(charges_of(w, unpaid), !begins_off);
+        s.payments.enabled = true;
+        assert_int_equal(set_simulators(payments, SIMULATOR_PAYMENTS, &s), REPLY_OK);
+        if (begins_off) {
+            assert_int_equal(order_at(w, unpaid)->status, ORDER_CONFIRMED);
+            assert_int_equal(do_order(orders, ORDER_INPUT_PAY, NULL), REPLY_ACCEPTED);
+        }
+        assert_int_equal(an_order(orders, "WIDGET-001", 1), REPLY_CREATED);
+        w->orders[later = w->n_orders++] = orders->order_id;
+        world_calm(w);
+        assert_int_equal(charges_of(w, paid), !begins_off);
+        assert_int_equal(charges_of(w, unpaid), 1);
+        assert_int_equal(charges_of(w, later), 1);
+        for (unsigned i = 0; i < w->n_orders; i++)
+            assert_int_equal(order_at(w, i)->status, ORDER_SHIPPED);
+        world_deinit(w);
+    }
+}
+
 /* Nobody asked for this shipment; Orders refuses it, and here it takes no stock. */
 static void pieces_leave_only_with_the_shipment_of_the_order(void **state)
 {
@@ -1152,6 +1213,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(orders_end_well_however_the_contexts_are_split),
         cmocka_unit_test(pieces_that_left_before_their_order_was_heard_of_are_taken_then),
+        cmocka_unit_test(a_new_payments_charges_past_orders_unless_it_begins_switched_off),
         cmocka_unit_test(pieces_leave_only_with_the_shipment_of_the_order),
         cmocka_unit_test(what_is_heard_is_kept_once_and_whole),
         cmocka_unit_test(a_chain_of_causes_is_followed_across_processes),
