@@ -9,7 +9,8 @@
 # channel and groups of their own, so that no other shop's orders are charged here, nor these there; the
 # stream, the topic, or the exchange and queues of those names stay there.
 set -eu
-url=${1:?usage: four_processes.sh URL}
+[ $# = 1 ] || { echo "usage: four_processes.sh URL, such as nats://127.0.0.1:4222" >&2; exit 2; }
+url=$1
 orderly=${ORDERLY:-$(dirname "$0")/../build/release/orderly}
 [ -x "$orderly" ] || { echo "there is no $orderly; './dev run' builds it, and its adapters of the brokers whose libraries are here" >&2; exit 1; }
 case $url in
@@ -18,33 +19,56 @@ kafka*) relay=kafka ;;
 *) relay=rabbitmq ;;
 esac
 channel=example-$(date +%s)-$$
-folder=$(mktemp -d)
-processes=
-# shellcheck disable=SC2086 # a list of numbers
-trap 'set +e; kill $processes 2>/dev/null; wait; rm -rf "$folder"' EXIT
-trap 'exit 1' INT TERM
+folder=
 
-# start CONTEXT: on a free port, which its first line names.
+# However the script ends, all that it has started ends before it.
+end() {
+    trap '' HUP INT PIPE TERM
+    set +e
+    [ -n "$folder" ] || return
+    jobs -p >"$folder/jobs"
+    # shellcheck disable=SC2046 # a list of numbers
+    kill $(cat "$folder/jobs") 2>/dev/null
+    wait
+    rm -rf "$folder"
+}
+trap end EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 141' PIPE # nobody reads what it shows
+trap 'exit 143' TERM
+folder=$(mktemp -d)
+
+# start CONTEXT: on a free port, which its first line names; until it hears what others say. An order that
+# is placed before would go past it, where the broker is RabbitMQ: its queue has what came since it was made.
 start() {
     : >"$folder/$1.out"
     "$orderly" serve --contexts "$1" --data "$folder/$1" --relay "$url" --listen 127.0.0.1:0 \
         --set "relay.$relay.channel=$channel" --set "relay.$relay.group=$channel-$1" \
         --demo --set log.audit=false >"$folder/$1.out" 2>"$folder/$1.log" &
     started=$!
-    processes="$processes $started"
-    for _ in $(seq 300); do
-        grep -q '^listening' "$folder/$1.out" && return
+    for _ in $(seq 600); do
+        ! hears "$1" || return 0
         kill -0 $started 2>/dev/null || break
         sleep 0.1
     done
-    echo "$1 did not start:" >&2
+    echo "$1 did not start, or does not find the broker:" >&2
     cat "$folder/$1.log" >&2
     exit 1
 }
 
+hears() {
+    grep -q '^listening' "$folder/$1.out" &&
+        curl -sf "$(at "$1")/metrics" | grep -q '^orderly_relay_connected.* 1$'
+}
+
 # arrives ORDER FLOW STATUS: waits until it does, and ends with what the processes say where it does not.
+# A second at a time, because a shell heeds no signal while it waits for an answer.
 arrives() {
-    status=$(curl -sf "$orders/orders/$1?until=$3&wait=30s" | field status)
+    for _ in $(seq 60); do
+        status=$(curl -sf "$orders/orders/$1?until=$3&wait=1s" | field status)
+        [ "$status" != "$3" ] || break
+    done
     echo "order $1 of $2: $status"
     [ "$status" != "$3" ] || return 0
     echo "that is not $3; what the processes warn of:" >&2

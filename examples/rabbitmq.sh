@@ -4,8 +4,36 @@
 set -eu
 [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || { echo "rabbitmq-server is not here: apt install rabbitmq-server" >&2; exit 1; }
 here=$(dirname "$0")
-store=$(mktemp -d)
 port=${AMQP_PORT:-15673}
+store='' names='' broker='' shop=''
+
+# However the script ends, all that it has started ends before it. The broker is killed: while it starts it
+# does not heed a gentler word, and what it keeps goes with it.
+end() {
+    trap '' HUP INT PIPE TERM
+    set +e
+    if [ -n "$shop" ]; then
+        kill "$shop" 2>/dev/null
+        wait "$shop"
+    fi
+    if [ -n "$broker" ]; then
+        kill -s KILL "$broker" 2>/dev/null
+        kill -s KILL -- "-$broker" 2>/dev/null # what it has started
+    fi
+    [ -z "$names" ] || kill "$names" 2>/dev/null
+    wait
+    [ -n "$store" ] || return
+    for _ in $(seq 100); do # what was killed may still be about to write
+        ! rm -rf "$store" 2>/dev/null || break
+        sleep 0.1
+    done
+}
+trap end EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 141' PIPE # nobody reads what it shows
+trap 'exit 143' TERM
+store=$(mktemp -d)
 echo '[].' >"$store/plugins"
 printf 'listeners.tcp.1 = 127.0.0.1:%s\n' "$port" >"$store/rabbitmq.conf"
 export HOME="$store" RABBITMQ_NODENAME="orderly$port@localhost" RABBITMQ_NODE_IP_ADDRESS=127.0.0.1 \
@@ -14,15 +42,22 @@ export HOME="$store" RABBITMQ_NODENAME="orderly$port@localhost" RABBITMQ_NODE_IP
     RABBITMQ_CONFIG_FILE="$store/rabbitmq.conf" RABBITMQ_ENABLED_PLUGINS_FILE="$store/plugins" \
     RABBITMQ_CONF_ENV_FILE=/dev/null \
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1}'
+taken="rabbitmq-server does not start; is one of the ports $port to $((port + 2)) taken? AMQP_PORT names another."
+# Started before the broker, which would start one that outlives it.
 epmd -port $ERL_EPMD_PORT -address 127.0.0.1 &
 names=$!
-setsid /usr/lib/rabbitmq/bin/rabbitmq-server >"$store/output" 2>&1 &
-broker=$!
-trap 'set +e; kill -- -$broker 2>/dev/null; wait $broker; kill $names 2>/dev/null; rm -rf "$store"' EXIT
-trap 'exit 1' INT TERM
-for _ in $(seq 600); do
-    ! grep -q 'completed with' "$store/output" || break
-    kill -0 $broker 2>/dev/null || { echo "rabbitmq-server does not start; is one of the ports $port to $((port + 2)) taken? AMQP_PORT names another." >&2; tail -n 3 "$store/output" | cut -c 1-300 >&2; exit 1; }
+until epmd -port $ERL_EPMD_PORT -names >"$store/names" 2>&1; do
+    kill -0 $names 2>/dev/null || { echo "$taken" >&2; exit 1; }
     sleep 0.1
 done
-"$here/four_processes.sh" "amqp://127.0.0.1:$port"
+setsid /usr/lib/rabbitmq/bin/rabbitmq-server >"$store/output" 2>&1 &
+broker=$!
+for _ in $(seq 1800); do
+    ! grep -q 'completed with' "$store/output" || break
+    kill -0 $broker 2>/dev/null || { echo "$taken" >&2; tail -n 3 "$store/output" | cut -c 1-300 >&2; exit 1; }
+    sleep 0.1
+done
+# In the background, because a shell heeds no signal while it waits for a program before it.
+"$here/four_processes.sh" "amqp://127.0.0.1:$port" &
+shop=$!
+wait $shop
