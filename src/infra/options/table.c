@@ -238,6 +238,14 @@ static const struct option bus[] = {
           .least = 1,                                                                              \
           .most = RELAY_UNACKED_MAX,                                                               \
           AT(relays[index].unacked_max) },                                                         \
+        { "relay." kind ".slack_percent",                                                          \
+          "N",                                                                                     \
+          "how much longer events may wait while it publishes",                                    \
+          .help_key = shown("slack_percent"),                                                      \
+          .type = OPTION_COUNT,                                                                    \
+          .least = 0,                                                                              \
+          .most = RELAY_SLACK_PERCENT_MAX,                                                         \
+          AT(relays[index].slack_percent) },                                                       \
         { "relay." kind ".declare",                                                                \
           "",                                                                                      \
           "make what is missing there: stream, topic, exchange, queue",                            \

@@ -313,7 +313,7 @@ void broker_relay_start(struct broker_relay *r)
     struct relay_pace_totals totals = totals_of(r);
 
     REQUIRE(!r->has_thread);
-    relay_pace_init(&r->pace, now_ms(), &totals);
+    relay_pace_init(&r->pace, r->config.slack_percent, now_ms(), &totals);
     listen_now(r);
     r->has_thread = uv_thread_create(&r->thread, relay_thread_run, r) == 0;
     if (!r->has_thread) { /* no order waits for a broker, nor does the server for a thread */

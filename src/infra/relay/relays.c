@@ -15,6 +15,7 @@ const struct relay_options relay_options_default = {
     .listens = true,
     .window = RELAY_WINDOW_DEFAULT,
     .unacked_max = RELAY_UNACKED_DEFAULT,
+    .slack_percent = RELAY_SLACK_PERCENT_DEFAULT,
     .declares = true,
 };
 
@@ -247,6 +248,7 @@ static void create_one(struct relays *r, enum relay_kind kind, struct buf *compl
         .from = o->from,
         .encoding = o->encoding,
         .mode = o->mode,
+        .slack_percent = o->slack_percent,
         .cloud = r->config.cloud,
         .listens = o->listens,
         .reader = r->config.reader,

@@ -52,6 +52,7 @@ struct broker_relay_config {
     enum relay_from from;
     enum relay_encoding encoding;
     enum relay_mode mode;
+    unsigned slack_percent; /* relay_pace.h */
     struct cloud_config cloud;
     bool listens; /* takes what has to come from outside (app_listens) from the broker */
     const struct inbound_reader *reader;

@@ -40,6 +40,10 @@ enum relay_from { RELAY_FROM_BEGINNING, RELAY_FROM_NOW };
 #define RELAY_WINDOW_MAX 65536
 #define RELAY_UNACKED_DEFAULT 256
 #define RELAY_UNACKED_MAX 4096
+/* With the first the 99th percentile of the orders stayed below 1.5 times that without a relay, on two
+ * cores and one disk for all. With the last, orders hardly count. */
+#define RELAY_SLACK_PERCENT_DEFAULT 25
+#define RELAY_SLACK_PERCENT_MAX 10000
 
 struct relay_options {
     char url[RELAY_TEXT_MAX]; /* "": no relay of this kind */
@@ -51,7 +55,7 @@ struct relay_options {
     enum relay_encoding encoding;
     enum relay_mode mode;
     char attribute_prefix[RELAY_PREFIX_MAX + 1];
-    uint32_t window, unacked_max;
+    uint32_t window, unacked_max, slack_percent;
     bool declares;
     char user[RELAY_TEXT_MAX];
     char password_file[RELAY_PATH_MAX], token_file[RELAY_PATH_MAX];
