@@ -1,17 +1,18 @@
-/* An outside context: in a third of the seeds with a relay the server runs without Payments, and a
- * payment service beyond the broker answers in its place. It hears what the broker has taken, and what
- * it says the broker brings, some time later, to whichever process is there: again where that process
- * has ended before it said that the message is durable, or said so in vain, and again where the service
- * itself says a message more than once; and those of different orders in any order. Some of it nobody
- * can read. */
+/* An outside context: in half of the seeds with a relay the server runs without Payments, or without
+ * Inventory, and a service beyond the broker answers in its place. It hears what the broker has taken,
+ * and what it says the broker brings, some time later, to whichever process is there: again where that
+ * process has ended before it said that the message is durable, or said so in vain, and again where the
+ * service itself says a message more than once; and those of different orders in any order. Some of it
+ * nobody can read. */
 #include "orderly/base/mem.h"
 #include "world.h"
+#include <stdio.h>
 
 #define ANSWERS_BITS 24 /* of us: up to 16 s */
 #define BRINGS_BITS 18
 #define COMES_AGAIN_BITS 26 /* up to a minute */
 #define BEHAVES_BITS 14
-#define DECLINES_PPM 150000
+#define REFUSES_PPM 150000
 #define WAITS_PPM 100000
 #define NONSENSE_PPM 20000 /* of what is heard */
 
@@ -28,6 +29,19 @@ struct outside_word {
     uint64_t handle; /* given under it; 0: not given */
 };
 
+/* Of six, payments are outside in two, and the stock in one. */
+static void choose_context(struct world *w)
+{
+    struct outside *o = &w->outside;
+    uint64_t n = chance_below(&o->chance, 6);
+
+    o->is_there = n < 3;
+    o->which = n < 2 ? SIMULATOR_PAYMENTS : SIMULATOR_INVENTORY;
+    if (o->is_there)
+        w->app_config.contexts &=
+            ~(o->which == SIMULATOR_PAYMENTS ? CONTEXT_BIT(PAYMENTS) : CONTEXT_BIT(INVENTORY));
+}
+
 void outside_init(struct world *w)
 {
     struct outside *o = &w->outside;
@@ -38,13 +52,13 @@ void outside_init(struct world *w)
     drawn[0] = chance_next(&o->chance);
     drawn[1] = chance_next(&o->chance);
     memcpy(key.bytes, drawn, sizeof(key.bytes));
-    o->is_there = w->relay.is_there && chance_hits(&o->chance, 333333);
+    if (w->relay.is_there)
+        choose_context(w);
     list_init(&o->said);
     list_init(&o->given);
-    payment_service_init(&o->service, &key);
+    payment_service_init(&o->payments, &key);
+    stock_service_init(&o->stock, &key);
     inbound_reader_init(&o->reader);
-    if (o->is_there)
-        w->app_config.contexts &= ~CONTEXT_BIT(PAYMENTS);
 }
 
 void outside_deinit(struct world *w)
@@ -58,12 +72,13 @@ void outside_deinit(struct world *w)
         buf_deinit(&word->body);
         mem_free(word);
     }
-    payment_service_deinit(&o->service);
+    payment_service_deinit(&o->payments);
+    stock_service_deinit(&o->stock);
 }
 
 bool outside_answers_for(const struct world *w, enum simulator which)
 {
-    return w->outside.is_there && which == SIMULATOR_PAYMENTS;
+    return w->outside.is_there && which == w->outside.which;
 }
 
 /* ---- in -------------------------------------------------------------------------------------- */
@@ -183,15 +198,23 @@ static void say(struct world *w, struct outside_word *word)
         say_again(w, word);
 }
 
-static void answer(struct world *w, const struct payment_word *says)
+static struct outside_word *word_of_order(struct world *w, const char *id, enum event_type type,
+                                          const struct order_id *order)
 {
-    const struct payment_account *a = says->account;
     struct outside_word *word = word_create(w);
 
-    memcpy(word->id, says->id, sizeof(word->id));
+    (void)snprintf(word->id, sizeof(word->id), "%s", id);
     word->is_about_an_order = true;
-    word->order = a->order;
-    word->topic = event_infos[says->type].topic;
+    word->order = *order;
+    word->topic = event_infos[type].topic;
+    return word;
+}
+
+static void say_money(struct world *w, const struct payment_word *says)
+{
+    const struct payment_account *a = says->account;
+    struct outside_word *word = word_of_order(w, says->id, says->type, &a->order);
+
     payment_word_body(says, &word->body);
     witness_said(w->witness, &(struct sim_said){ .id = str_of(word->id),
                                                  .type = says->type,
@@ -199,6 +222,19 @@ static void answer(struct world *w, const struct payment_word *says)
                                                  .payment_id = a->payment,
                                                  .amount = a->amount,
                                                  .currency = a->currency });
+    say(w, word);
+}
+
+static void say_stock(struct world *w, const struct stock_word *says)
+{
+    const struct stock_account *a = says->account;
+    struct outside_word *word = word_of_order(w, says->id, says->type, &a->order);
+
+    stock_word_body(says, &word->body);
+    witness_said(w->witness, &(struct sim_said){ .id = str_of(word->id),
+                                                 .type = says->type,
+                                                 .order = a->order,
+                                                 .reservation_id = a->reservation });
     say(w, word);
 }
 
@@ -215,22 +251,38 @@ static void talk_nonsense(struct world *w)
     say(w, word);
 }
 
-static enum payment_service_choice choose(struct world *w)
+static void payments_hear(struct world *w, const struct event *e)
 {
     uint64_t n = chance_below(&w->outside.chance, 1000000);
+    enum payment_service_choice choice = PAYMENT_SERVICE_CHARGES;
+    struct payment_word says;
 
-    if (w->faults.are_over || n >= DECLINES_PPM + WAITS_PPM)
-        return PAYMENT_SERVICE_CHARGES;
-    return n < DECLINES_PPM ? PAYMENT_SERVICE_DECLINES : PAYMENT_SERVICE_WAITS;
+    if (!w->faults.are_over && n < REFUSES_PPM)
+        choice = PAYMENT_SERVICE_DECLINES;
+    else if (!w->faults.are_over && n < REFUSES_PPM + WAITS_PPM)
+        choice = PAYMENT_SERVICE_WAITS;
+    if (payment_service_hear(&w->outside.payments, e, choice, &says))
+        say_money(w, &says);
+}
+
+static void stock_hears(struct world *w, const struct event *e)
+{
+    bool has_some = !chance_hits(&w->outside.chance, REFUSES_PPM) || w->faults.are_over;
+    struct stock_word says;
+
+    if (stock_service_hear(&w->outside.stock, e, has_some, &says))
+        say_stock(w, &says);
 }
 
 void outside_hears(struct world *w, const struct event *e)
 {
-    struct payment_word says;
-
-    if (w->outside.is_there && payment_service_hear(&w->outside.service, e, choose(w), &says))
-        answer(w, &says);
-    if (w->outside.is_there && !w->faults.are_over && chance_hits(&w->outside.chance, NONSENSE_PPM))
+    if (!w->outside.is_there)
+        return;
+    if (w->outside.which == SIMULATOR_PAYMENTS)
+        payments_hear(w, e);
+    else
+        stock_hears(w, e);
+    if (!w->faults.are_over && chance_hits(&w->outside.chance, NONSENSE_PPM))
         talk_nonsense(w);
 }
 

@@ -110,6 +110,7 @@ struct witness_config {
     uint64_t seed;
     int64_t payment_timeout_ms;
     unsigned retries;
+    bool lacks_inventory; /* somebody outside has it */
 };
 struct witness *witness_create(const struct witness_config *config);
 void witness_destroy(struct witness *w);
@@ -133,7 +134,7 @@ void witness_ended(struct witness *w, const struct delivery *d, enum delivery_en
 void witness_fails(struct witness *w, const struct delivery *d, enum failure_code code);
 /* A broker has taken it, for the first time or again. */
 void witness_relayed(struct witness *w, enum subscription_id s, uint64_t position);
-/* The outside Payments says it; a broker is going to bring it. */
+/* The outside Payments or Inventory says it; a broker is going to bring it. */
 struct sim_said {
     struct str id;        /* the message's */
     enum event_type type; /* that it is to become; MESSAGE_REFUSED: nobody can receive it */
@@ -141,6 +142,7 @@ struct sim_said {
     struct payment_id payment_id;
     int64_t amount; /* minor units; of a payment or refund */
     struct currency currency;
+    struct reservation_id reservation_id;
     struct str body; /* MESSAGE_REFUSED: its bytes */
 };
 void witness_said(struct witness *w, const struct sim_said *said);

@@ -102,8 +102,9 @@ struct money {
 };
 struct pieces {
     struct reservation_id id;
-    bool is_builtin;
-    bool is_reserving; /* it moved the order */
+    bool is_of_inventory; /* reserved by Inventory, the built-in or the outside one */
+    bool is_outside;      /* of the latter, whose stock is not here */
+    bool is_reserving;    /* it moved the order */
     unsigned n_asked, n_released, n_taken, n_recorded;
     unsigned n_lines;
     const struct stock_line *lines;

@@ -2,8 +2,9 @@
  * can't be received too, as a dead letter with its bytes.
  *
  * What the outside context says is known here from the moment that it says it. That a message is not
- * in the log twice is ONCE's. What the outside Payments takes and gives back is judged as what the
- * built-in one does (witness_money.c). */
+ * in the log twice is ONCE's. What the outside Payments takes and gives back, and the outside
+ * Inventory reserves and releases, is judged as what the built-in ones do (witness_money.c,
+ * witness_stock.c). */
 #include "orderly/base/check.h"
 #include "orderly/base/mem.h"
 #include "witness_private.h"
@@ -44,20 +45,33 @@ void witness_said(struct witness *w, const struct sim_said *said)
     map_insert(&w->brought, &b->node, b->said.id);
 }
 
+static bool is_same_money(const struct sim_said *said, const struct payload *p)
+{
+    return text_id_eq(&p->payment_id.t, &said->payment_id.t) && p->amount == said->amount &&
+           currency_eq(p->currency, said->currency);
+}
+
 static bool is_as_said(const struct sim_said *said, const struct event *e)
 {
-    bool has_amount = e->type == EVENT_PAYMENT_APPROVED || e->type == EVENT_PAYMENT_PROCESSED ||
-                      e->type == EVENT_PAYMENT_REFUNDED;
-
     if (e->type != said->type)
         return false;
     if (e->type == EVENT_MESSAGE_REFUSED)
         return str_eq(e->p.said_body, said->body);
     if (!uuid_eq(e->p.order_id.u, said->order.u))
         return false;
-    return !has_amount ||
-           (text_id_eq(&e->p.payment_id.t, &said->payment_id.t) && e->p.amount == said->amount &&
-            currency_eq(e->p.currency, said->currency));
+    switch (e->type) {
+    case EVENT_PAYMENT_APPROVED:
+    case EVENT_PAYMENT_PROCESSED:
+    case EVENT_PAYMENT_REFUNDED:
+        return is_same_money(said, &e->p);
+    case EVENT_STOCK_RESERVED:
+    case EVENT_INVENTORY_RESERVED:
+    case EVENT_STOCK_RELEASED:
+    case EVENT_INVENTORY_RELEASED:
+        return text_id_eq(&e->p.reservation_id.t, &said->reservation_id.t);
+    default:
+        return true;
+    }
 }
 
 void received_event(struct witness *w, const struct event *e, struct seen *s)

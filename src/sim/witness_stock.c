@@ -3,7 +3,8 @@
  *
  * A reservation is all of an order's pieces or nothing; it stands for an order, and ends once:
  * released where the order asks for that, or taken when the goods leave. Only what the built-in
- * Inventory did counts in the stock. */
+ * Inventory did counts in the stock. One beyond a broker, in its place, is held to the same, but that
+ * nobody here hears when goods of it are taken. */
 #include "orderly/app/snapshot_codec.h"
 #include "orderly/base/check.h"
 #include "orderly/base/mem.h"
@@ -93,7 +94,18 @@ bool stock_first(const struct witness *w, struct str sku, int64_t *first)
 
 static bool pieces_stand(const struct pieces *p)
 {
-    return p->is_builtin && p->n_released == 0 && p->n_taken == 0;
+    return p->is_of_inventory && p->n_released == 0 && p->n_taken == 0;
+}
+
+static bool is_of_inventory(const struct witness *w, const struct event *e)
+{
+    return e->handled_by == SUBSCRIPTION_INVENTORY || received_is_said_outside(w, e);
+}
+
+/* From outside, after its id is forgotten; that it is not before is ONCE's to judge. */
+static bool is_said_again(const struct event *e, unsigned n_before)
+{
+    return e->handled_by != SUBSCRIPTION_INVENTORY && n_before > 0;
 }
 
 static void pieces_reserved(struct witness *w, const struct event *e, struct seen_lane *l)
@@ -101,12 +113,12 @@ static void pieces_reserved(struct witness *w, const struct event *e, struct see
     struct pieces *p = pieces_of(l, &e->p.reservation_id);
     struct stock_line *lines;
 
-    if (e->handled_by != SUBSCRIPTION_INVENTORY)
+    if (!is_of_inventory(w, e) || is_said_again(e, p->is_of_inventory))
         return;
     if (l->flow == FLOW_NONE)
         witness_violate(w, SIM_STOCK, l, STR_FMT " reserves for no order", PIECES_ARGS(p));
     for (unsigned i = 0; i < l->n_pieces; i++)
-        if (l->pieces[i].is_builtin)
+        if (l->pieces[i].is_of_inventory)
             witness_violate(w, SIM_STOCK, l, "reserved for a second time, by " STR_FMT,
                             PIECES_ARGS(p));
     lines = arena_alloc(&w->memory, e->p.n_stock_lines * sizeof(*lines) + 1);
@@ -114,7 +126,8 @@ static void pieces_reserved(struct witness *w, const struct event *e, struct see
         lines[i] = e->p.stock_lines[i];
         stock_move(w, e, l, &lines[i].sku, 0, lines[i].quantity);
     }
-    p->is_builtin = true;
+    p->is_of_inventory = true;
+    p->is_outside = e->handled_by != SUBSCRIPTION_INVENTORY;
     p->lines = lines;
     p->n_lines = e->p.n_stock_lines;
 }
@@ -135,7 +148,7 @@ static void pieces_end(struct witness *w, const struct event *e, struct seen_lan
 {
     struct pieces *p = pieces_of(l, &e->p.reservation_id);
 
-    if (e->handled_by != SUBSCRIPTION_INVENTORY)
+    if (!is_of_inventory(w, e) || is_said_again(e, p->n_released))
         return;
     if (!pieces_stand(p) || !pieces_are(p, &e->p))
         witness_violate(w, SIM_STOCK, l, STR_FMT " ends, and does not stand so", PIECES_ARGS(p));
@@ -288,6 +301,11 @@ struct sums {
     bool is_end;
 };
 
+static bool goods_have_left(const struct seen_lane *l)
+{
+    return l->is_dispatched || l->is_delivered || l->status == ORDER_COMPLETED;
+}
+
 /* Takes what each order holds off what the product has reserved; what is left belongs to nobody. */
 static void pieces_take_off(void *ctx, struct map_node *n)
 {
@@ -299,8 +317,8 @@ static void pieces_take_off(void *ctx, struct map_node *n)
 
         if (!pieces_stand(p))
             continue;
-        if (sums->is_end && (order_has_failed(l) || !p->is_reserving || l->is_dispatched ||
-                             l->is_delivered || l->status == ORDER_COMPLETED))
+        if (sums->is_end &&
+            (order_has_failed(l) || !p->is_reserving || (goods_have_left(l) && !p->is_outside)))
             witness_violate(sums->w, SIM_STOCK, l,
                             STR_FMT " still stands, and the order is " STR_FMT, PIECES_ARGS(p),
                             STR_ARG(order_status_name(l->status)));

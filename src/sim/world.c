@@ -468,6 +468,7 @@ static void world_init(struct world *w, const struct sim_config *config)
         .seed = config->seed,
         .payment_timeout_ms = w->app_config.payment_timeout_ms,
         .retries = w->app_config.retries,
+        .lacks_inventory = !(w->app_config.contexts & CONTEXT_BIT(INVENTORY)),
     });
     shop_init(w);
 }

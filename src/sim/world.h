@@ -24,6 +24,7 @@
 #include "orderly/infra/virtual/manual_scheduler.h"
 #include "orderly/infra/virtual/payment_service.h"
 #include "orderly/infra/virtual/seeded_random.h"
+#include "orderly/infra/virtual/stock_service.h"
 #include "process_memory.h"
 #include "sim.h"
 #include "sim_disk.h"
@@ -298,7 +299,9 @@ bool relay_broker_is_away(struct world *w);
 #define SIM_INLET_ITEMS 8
 struct outside {
     bool is_there;
-    struct payment_service service;
+    enum simulator which; /* in whose place */
+    struct payment_service payments;
+    struct stock_service stock;
     struct inbound_reader reader;
     struct inlet *inlet; /* the present process's */
     struct list said;    /* all that the broker is to bring, or has brought */

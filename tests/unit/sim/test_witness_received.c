@@ -1,5 +1,5 @@
 /* What the witness makes of what a broker brings: durable before the broker may forget it, as it was
- * said; and of an outside Payments, which takes and gives back as the built-in one does. */
+ * said; and of an outside Payments or Inventory, which does as the built-in one does. */
 #include "story.h"
 
 static void says(struct story *s, const char *id, enum event_type type)
@@ -8,6 +8,7 @@ static void says(struct story *s, const char *id, enum event_type type)
                              .type = type,
                              .order = s->order,
                              .payment_id = story_payment("payment-1"),
+                             .reservation_id.t = story_payment("reservation-1").t,
                              .amount = 1000 };
 
     REQUIRE(currency_parse(STR("USD"), &said.currency));
@@ -20,6 +21,19 @@ static void comes(struct story *s, const char *id, enum event_type type, const c
     struct event *e = story_money(s, type, SUBSCRIPTION_NONE, 0, payment);
 
     e->message_id = str_of(id);
+    story_commit(s);
+}
+
+/* The same of reservation-1, or of another one; of what nobody here has on a shelf. */
+static void comes_stock(struct story *s, const char *id, enum event_type type,
+                        const char *reservation)
+{
+    struct event *e = story_pieces(s, type, SUBSCRIPTION_NONE, 0, 0);
+
+    e->p.n_stock_lines = 0;
+    e->message_id = str_of(id);
+    REQUIRE(text_id_parse(str_of(reservation), &e->p.reservation_id.t));
+    e->stream.id = e->p.reservation_id.t;
     story_commit(s);
 }
 
@@ -145,6 +159,56 @@ static void witness__finds_a_refund_from_outside_that_nobody_asked_for(void **st
     story_end(s);
 }
 
+static void witness__lets_an_outside_inventory_reserve_what_is_not_here(void **state)
+{
+    struct story *s = a_placed_order();
+
+    (void)state;
+    says(s, "reserve-1", EVENT_STOCK_RESERVED);
+    comes_stock(s, "reserve-1", EVENT_STOCK_RESERVED, "reservation-1");
+    witness_received(s->witness, STR("reserve-1"));
+    story_holds(s);
+    story_end(s);
+}
+
+static void witness__finds_another_reservation_than_was_said(void **state)
+{
+    struct story *s = a_placed_order();
+
+    (void)state;
+    says(s, "reserve-1", EVENT_STOCK_RESERVED);
+    comes_stock(s, "reserve-1", EVENT_STOCK_RESERVED, "reservation-2");
+    story_breaks(s, SIM_RECEIVED);
+    story_end(s);
+}
+
+static void witness__finds_an_order_that_is_reserved_for_twice_outside(void **state)
+{
+    struct story *s = a_placed_order();
+
+    (void)state;
+    says(s, "reserve-1", EVENT_STOCK_RESERVED);
+    says(s, "reserve-2", EVENT_STOCK_RESERVED);
+    comes_stock(s, "reserve-1", EVENT_STOCK_RESERVED, "reservation-1");
+    story_holds(s);
+    comes_stock(s, "reserve-2", EVENT_STOCK_RESERVED, "reservation-2");
+    story_breaks(s, SIM_STOCK);
+    story_end(s);
+}
+
+static void witness__finds_a_release_from_outside_that_nobody_asked_for(void **state)
+{
+    struct story *s = a_placed_order();
+
+    (void)state;
+    says(s, "reserve-1", EVENT_STOCK_RESERVED);
+    says(s, "release-1", EVENT_STOCK_RELEASED);
+    comes_stock(s, "reserve-1", EVENT_STOCK_RESERVED, "reservation-1");
+    comes_stock(s, "release-1", EVENT_STOCK_RELEASED, "reservation-1");
+    story_breaks(s, SIM_STOCK);
+    story_end(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +220,10 @@ int main(void)
         cmocka_unit_test(witness__finds_a_message_from_a_broker_that_is_in_the_log_twice),
         cmocka_unit_test(witness__finds_an_order_that_outside_payments_charge_twice),
         cmocka_unit_test(witness__finds_a_refund_from_outside_that_nobody_asked_for),
+        cmocka_unit_test(witness__lets_an_outside_inventory_reserve_what_is_not_here),
+        cmocka_unit_test(witness__finds_another_reservation_than_was_said),
+        cmocka_unit_test(witness__finds_an_order_that_is_reserved_for_twice_outside),
+        cmocka_unit_test(witness__finds_a_release_from_outside_that_nobody_asked_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
