@@ -128,7 +128,7 @@ class Service:
         """The lines of the ledger that follow from a message: one, or none."""
         topic, p = message["topic"], message["payload"]
         order, payment = p["orderId"], f"pay-{p['orderId']}"
-        if CHARGE_ON.get(topic) == p["flow"]:
+        if topic == "order.payment_requested" or CHARGE_ON.get(topic) == p["flow"]:
             yield from self.once(heard, f"charge-{order}", ANSWER[p["flow"]], order, payment,
                                  p["totalAmount" if topic == "order.placed" else "amount"],
                                  p["currency"])

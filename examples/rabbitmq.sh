@@ -40,7 +40,7 @@ export HOME="$store" RABBITMQ_NODENAME="orderly$port@localhost" RABBITMQ_NODE_IP
     RABBITMQ_DIST_PORT=$((port + 1)) ERL_EPMD_PORT=$((port + 2)) ERL_EPMD_ADDRESS=127.0.0.1 \
     RABBITMQ_MNESIA_BASE="$store/mnesia" RABBITMQ_LOG_BASE="$store/log" \
     RABBITMQ_CONFIG_FILE="$store/rabbitmq.conf" RABBITMQ_ENABLED_PLUGINS_FILE="$store/plugins" \
-    RABBITMQ_CONF_ENV_FILE=/dev/null \
+    RABBITMQ_CONF_ENV_FILE=/dev/null ERL_CRASH_DUMP_SECONDS=0 \
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1}'
 taken="rabbitmq-server does not start; is one of the ports $port to $((port + 2)) taken? AMQP_PORT names another."
 # Started before the broker, which would start one that outlives it.

@@ -64,7 +64,7 @@ class Example:
         with open(self.said_path, "wb") as said:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said,
-                start_new_session=True,
+                start_new_session=True, cwd=self.temporary,
                 env=clean_environment({"ORDERLY": BINARY, "TMPDIR": str(self.temporary),
                                        name: value, **environment}))
         self.output, self.shown = os.dup(self.process.stdout.fileno()), b""
@@ -301,8 +301,10 @@ def test_the_payment_service_charges_every_order_once_also_when_it_is_killed(run
     with server.client(timeout=PATIENCE_SECONDS) as c:
         c.put("/simulators/payments", {"enabled": False}).is_(200)
         sku = shop.add_product(c, stock=1000)
+        missed = shop.checkout(c, sku)["orderId"]  # it hears what comes from its first start on
         service = serve_payments(run, server, ledger)
-        orders = {}  # id: where it comes to rest
+        c.post(f"/orders/{missed}/pay").is_(202)
+        orders = {missed: "STOCK_RESERVED"}  # id: where it comes to rest
         for life in (1, 2, 3):
             for _ in range(2):
                 orders[shop.place(c, sku)["orderId"]] = "SHIPPED"
