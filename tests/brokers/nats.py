@@ -135,13 +135,16 @@ class Client:
         self._say("HPUB", *words, str(len(block)), str(len(block) + len(data)), data=block + data)
 
     def message(self):
-        """The next one: subject, headers (a dict of texts, "" is the status line), data."""
+        """The next one: subject, headers (a dict of texts, "" is the status line), data. reply_to is
+        where it wants an answer."""
         while True:
             words = self._line().split(b" ")
             if words[0] == b"PING":
                 self._say("PONG")
             elif words[0] in (b"MSG", b"HMSG"):
                 size = int(words[-1])
+                has_reply = len(words) == (5 if words[0] == b"MSG" else 6)
+                self.reply_to = words[3].decode() if has_reply else None
                 data = self.file.read(size + 2)[:-2]
                 headers = {}
                 if words[0] == b"HMSG":
@@ -174,6 +177,9 @@ class Client:
     def stream(self, name="ORDERS", **config):
         """Makes one."""
         return self.api(f"STREAM.CREATE.{name}", {"name": name, "subjects": ["orders.>"], **config})
+
+    def subscribe(self, subject):
+        self._say("SUB", subject, "3")
 
     def consumer(self, name, pattern, stream="ORDERS", **config):
         return self.api(f"CONSUMER.DURABLE.CREATE.{stream}.{name}", {
