@@ -5,9 +5,11 @@ import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+HERE = pathlib.Path(__file__).resolve().parent
+for folder in (HERE.parent / "blackbox", HERE):
+    sys.path.insert(0, str(folder))
 
-pytest.register_assert_rewrite("driver", "proxy")
+pytest.register_assert_rewrite("driver", "proxy", "client", "shop", "serving")
 
 from driver import Driver  # noqa: E402
 from proxy import Proxy  # noqa: E402

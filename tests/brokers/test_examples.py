@@ -12,20 +12,16 @@ import select
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import uuid
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "blackbox"))
-pytest.register_assert_rewrite("client", "shop", "serving")
-
-import brokers  # noqa: E402
-import nats  # noqa: E402
-import shop  # noqa: E402
-from client import eventually  # noqa: E402
-from serving import BINARY, FAST, ROOT, clean_environment, start  # noqa: E402,F401
+import brokers
+import nats
+import shop
+from client import eventually
+from serving import BINARY, FAST, ROOT, clean_environment, start  # noqa: F401
 
 EXAMPLES = ROOT / "examples"
 PATIENCE_SECONDS = 240

@@ -1,35 +1,35 @@
-"""What docs/integration.md tells to do is done as it stands there, but for ports, folders and ids."""
+"""What docs/integration.md and the README's parts on brokers tell to do is done as it stands there, but
+for ports, folders and ids."""
 import json
 import pathlib
 import re
 import shlex
+import shutil
 import signal
 import subprocess
-import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "blackbox"))
-pytest.register_assert_rewrite("client", "shop", "serving")
-
-import nats  # noqa: E402
-import shop  # noqa: E402
-from client import eventually  # noqa: E402
-from serving import BINARY, ROOT, clean_environment, start  # noqa: E402,F401
+import nats
+import shop
+from client import eventually
+from serving import BINARY, ROOT, clean_environment, start  # noqa: F401
 
 PAGE = (ROOT / "docs" / "integration.md").read_text()
+README = (ROOT / "README.md").read_text()
 PATIENCE_SECONDS = 120
 END = {"stock_first": "SHIPPED", "pay_first": "STOCK_RESERVED"}
 
 
-def part(heading):
-    """From this heading to the next of its rank."""
-    return re.search(rf"^{re.escape(heading)}\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S)[1]
+def part(heading, page=PAGE):
+    """From this heading to the next of its rank or a higher one."""
+    next_one = rf"^#{{2,{len(heading.split()[0])}}} "
+    return re.search(rf"^{re.escape(heading)}\n(.*?)(?={next_one}|\Z)", page, re.M | re.S)[1]
 
 
-def commands(heading):
-    block, = re.findall(r"^```sh\n(.*?)^```", part(heading), re.M | re.S)
-    return [shlex.split(line) for line in block.splitlines()]
+def commands(heading, page=PAGE):
+    block, = re.findall(r"^```(?:sh|console)\n(.*?)^```", part(heading, page), re.M | re.S)
+    return [shlex.split(line.removeprefix("$ ")) for line in block.splitlines()]
 
 
 @pytest.fixture
@@ -67,18 +67,51 @@ def has_relay(server):
         return b'orderly_relay_connected{relay="nats"} 1' in c.get("/metrics").is_(200).body
 
 
-def test_four_processes_bring_orders_to_their_end(start, tmp_path, broker):  # noqa: F811
+@pytest.mark.parametrize("rank, page, processes", (("##", PAGE, 4), ("###", README, 2)),
+                         ids=("integration.md", "README.md"))
+def test_processes_of_some_contexts_bring_orders_to_their_end(start, tmp_path, broker, rank,  # noqa: F811
+                                                              page, processes):
     environment, servers = {}, []
-    for words in commands("## Contexts in processes of their own"):
+    for words in commands(f"{rank} Contexts in processes of their own", page):
         if words[0] == "export":
             name, environment[name] = words[1].split("=")[0], words[1].split("=")[1]
         else:
             servers.append(serve(start, tmp_path, words, environment, broker.port))
-    assert environment and len(servers) == 4
+    assert environment and len(servers) == processes
     for server in servers:
         eventually(lambda: has_relay(server), PATIENCE_SECONDS)
     with servers[0].client() as c:
         come_to_their_end(c, place(c))
+
+
+def test_the_broker_that_the_readme_starts_hears_of_an_order(start, tmp_path, broker):  # noqa: F811
+    for_broker, for_server = commands("### Brokers", README)
+    assert for_broker[0] == "nats-server" and set(for_broker[1:]) <= set(map(str, broker.args))
+    server = serve(start, tmp_path, [*for_server, "--demo"], None, broker.port)
+    with server.client() as c:
+        id = shop.place(c, "WIDGET-001")["orderId"]
+    with nats.Client(broker.port) as n:
+        eventually(lambda: "orders.order.shipped" in [
+            subject for subject, headers, _ in (n.all() if n.count() else [])
+            if headers["correlation-id"] == id], PATIENCE_SECONDS)
+
+
+def test_protoc_writes_and_reads_what_the_page_shows(start, tmp_path):  # noqa: F811
+    if not shutil.which("protoc") or not shutil.which("curl"):
+        pytest.skip("protoc or curl is not installed")
+    block, = re.findall(r"^```sh\n(.*?)^```", part("## Three forms"), re.M | re.S)
+    reads, writes = block.split("\n", 1)
+    server = start("--demo", "--set=simulators.payments.enabled=false")
+    with server.client() as c:
+        order = shop.checkout(c, "WIDGET-001")
+        assert order["totalAmount"] == 39.98
+        writes = writes.replace("http://127.0.0.1:8080", server.url).replace("0199a1f3-…", order["orderId"])
+        subprocess.run(["sh", "-c", writes.replace("<<'END' |", f"<<'END' | tee {tmp_path}/message |")],
+                       cwd=ROOT, check=True, capture_output=True, timeout=PATIENCE_SECONDS)
+        come_to_their_end(c, {order["orderId"]: "pay_first"})
+    read = subprocess.run(["sh", "-c", reads.replace("< message", f"< {tmp_path}/message")], cwd=ROOT,
+                          check=True, capture_output=True, text=True, timeout=PATIENCE_SECONDS).stdout
+    assert 'id: "provider-80"' in read and "type.googleapis.com/orderly.v1.PaymentApproved" in read
 
 
 def test_a_context_of_ones_own_pays_over_http(start, tmp_path):  # noqa: F811
