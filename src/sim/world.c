@@ -284,6 +284,8 @@ static void after_step(struct world *w)
     if (process_ended(w)) {
         if (!w->is_stopping)
             world_restart(w);
+    } else if (w->process.is_running && w->process.has_failed) {
+        world_crash(w, "it can't begin");
     } else if (w->process.is_running && fault_hits(w, SIM_FAULT_CRASH)) {
         world_crash(w, "it is killed");
     }

@@ -62,7 +62,7 @@ struct process {
     bool is_running;
     bool is_told;      /* the witness knows that it has loaded */
     bool is_listening; /* clients may connect */
-    bool has_failed;   /* its store broke: it ends now */
+    bool has_failed;   /* its store broke, or has no room to begin in: it ends now */
     bool is_draining, is_drained;
     struct task deadline; /* of a drain */
     unsigned n_starts;

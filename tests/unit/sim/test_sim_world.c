@@ -63,6 +63,22 @@ static void sim__tells_a_story_without_changing_it(void **state)
     buf_deinit(&story);
 }
 
+/* Which contexts it has could not be written down: it has to be started again. */
+static void sim__starts_again_where_there_was_no_room_to_begin(void **state)
+{
+    struct sim_config config = config_of(102143, 5);
+    struct sim_outcome o;
+    struct buf story = { 0 };
+
+    (void)state;
+    config.tells = true;
+    sim_run(&config, &o, &story);
+    assert_false(o.is_violated);
+    buf_add(&story, "", 1);
+    assert_non_null(strstr(story.p, "it can't begin"));
+    buf_deinit(&story);
+}
+
 static void sim__is_another_world_with_another_seed(void **state)
 {
     struct sim_config one = config_of(1, 5), other = config_of(2, 5);
@@ -136,6 +152,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sim__repeats_a_seed_step_by_step),
         cmocka_unit_test(sim__tells_a_story_without_changing_it),
+        cmocka_unit_test(sim__starts_again_where_there_was_no_room_to_begin),
         cmocka_unit_test(sim__is_another_world_with_another_seed),
         cmocka_unit_test(sim__has_no_faults_where_none_are_asked_for),
         cmocka_unit_test(sim__injects_only_what_it_was_asked_for),
