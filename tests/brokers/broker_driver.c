@@ -69,7 +69,7 @@ struct driver {
     struct arena said;
     struct broker_attribute attributes[BROKER_ATTRIBUTES_MAX];
     unsigned n_attributes;
-    struct str content_type;
+    struct str content_type, origin;
     /* Of flood and take. */
     bool counts;
     uint64_t n_acked, n_refused, n_again, n_unrouted, n_received;
@@ -427,7 +427,6 @@ static struct str *text_field(struct broker_config *c, struct str name)
         { "tls_certificate", offsetof(struct broker_config, tls_certificate) },
         { "tls_key", offsetof(struct broker_config, tls_key) },
         { "attribute_prefix", offsetof(struct broker_config, attribute_prefix) },
-        { "origin", offsetof(struct broker_config, origin) },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
@@ -441,6 +440,8 @@ static bool set_field(struct driver *d, struct str name, struct str value)
     struct broker_config *c = &d->config;
     struct str *text = text_field(c, name);
 
+    if (str_eq(name, STR("origin")))
+        text = &d->origin;
     if (text)
         *text = arena_str(&d->kept, value);
     else if (str_eq(name, STR("unacked_max")))
@@ -519,6 +520,7 @@ static void publish_words(struct driver *d, const struct str *w, const char *nam
         .key = w[3],
         .id = w[4],
         .correlation_id = w[5],
+        .origin = d->origin,
         .content_type = d->content_type,
         .attributes = d->attributes,
         .n_attributes = d->n_attributes,
@@ -802,8 +804,7 @@ static void init(struct driver *d, const char *path)
                                          "tls_ca",
                                          "tls_certificate",
                                          "tls_key",
-                                         "attribute_prefix",
-                                         "origin" };
+                                         "attribute_prefix" };
 
     *d = (struct driver){
         .host = { host_acked, host_unrouted, host_refused, host_again, host_received,

@@ -513,7 +513,7 @@ def test_tls_shows_both_certificates_and_carries_what_plain_text_does(
     d.do("fill", 1, "order.placed", "k", "m-1", "o", 900000)
     acked(d, 1)
     answer = d.do("flood", 10, 300, "payment.approved", 20000, 100000)
-    assert answer["acked"] == 300
+    assert answer["acked"] == 300, answer
     left = 300 - answer["received"]
     assert d.do("take", left, 100000)["received"] == left
     for wrong in ({"tls_ca": str(other["ca"])}, {"tls_certificate": "", "tls_key": ""},

@@ -53,8 +53,10 @@ def check_places(seen, said, ids):
 
 
 def origin_of(seen):
-    """Takes it off the headers: of all messages the same."""
-    origin, = {m["headers"].pop("orderly-origin") for m in seen}
+    """Takes it off the headers: of all messages the same, and behind it each one's id."""
+    said = [(m["headers"].pop("orderly-origin").split(" "), m["headers"]["message-id"]) for m in seen]
+    assert all(len(words) == 2 and words[1] == id for words, id in said)
+    origin, = {words[0] for words, _ in said}
     assert re.fullmatch("[0-9a-f]{32}", origin)
     return origin
 

@@ -337,8 +337,8 @@ static rd_kafka_headers_t *headers_of(struct producer *p, const struct broker_me
                    arena_printf(&p->scratch, STR_FMT STR_FMT, STR_ARG(prefix), STR_ARG(name)),
                    m->attributes[i].value);
     }
-    if (p->config->origin.n)
-        add_header(headers, STR(BROKER_ORIGIN_HEADER), p->config->origin);
+    if (m->origin.n)
+        add_header(headers, STR(BROKER_ORIGIN_HEADER), m->origin);
     return headers;
 }
 

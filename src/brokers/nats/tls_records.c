@@ -1,5 +1,6 @@
 #include "tls_records.h"
 #include <errno.h>
+#include <poll.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -14,6 +15,16 @@ static void set_low_water(struct tls_records *r, int fd, int bytes)
     /* Where it can't be set the socket is asked more often than needed, and nothing else. */
     if (setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes)) == 0)
         r->low_water = bytes;
+}
+
+/* Readable all the same, with fewer bytes there: so many will never be. What earlier records have left of
+ * the socket's memory is bound in pieces that are partly read, and the rest of this one waits at the other
+ * end for room. With what is read there is room, and the rest is at hand. */
+static bool is_full(const struct tls_records *r, int fd, int needed)
+{
+    struct pollfd p = { fd, POLLIN, 0 };
+
+    return r->low_water == needed && poll(&p, 1, 0) > 0;
 }
 
 bool tls_records_has_one(struct tls_records *r, int fd)
@@ -34,7 +45,7 @@ bool tls_records_has_one(struct tls_records *r, int fd)
     }
     if (n < needed) {
         set_low_water(r, fd, needed);
-        return false;
+        return is_full(r, fd, needed);
     }
     set_low_water(r, fd, 1);
     return true;

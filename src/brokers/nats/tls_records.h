@@ -8,7 +8,7 @@ struct tls_records {
     int low_water; /* bytes from which on the socket is readable; 0: it was never set */
 };
 
-/* A whole record can be read from the socket, or its end. Otherwise the socket is not readable for
- * poll until one can. */
+/* A whole record can be read from the socket, or its end, or so much of one as its memory has room for.
+ * Otherwise the socket is not readable for poll until one can. */
 bool tls_records_has_one(struct tls_records *r, int fd);
 #endif

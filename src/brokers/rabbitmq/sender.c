@@ -166,8 +166,8 @@ static enum broker_result put_message(struct sender *s, const struct broker_mess
         p._flags |= AMQP_BASIC_CORRELATION_ID_FLAG;
     if (m->content_type.n)
         p._flags |= AMQP_BASIC_CONTENT_TYPE_FLAG;
-    if (m->n_attributes || s->config->origin.n) {
-        if (!attributes_to_headers(&s->scratch, s->config->attribute_prefix, s->config->origin,
+    if (m->n_attributes || m->origin.n) {
+        if (!attributes_to_headers(&s->scratch, s->config->attribute_prefix, m->origin,
                                    m->attributes, m->n_attributes, &p.headers, s->why))
             return BROKER_REFUSED;
         p._flags |= AMQP_BASIC_HEADERS_FLAG;

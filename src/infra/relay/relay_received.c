@@ -57,6 +57,14 @@ static struct relay_received *own(const struct broker_delivery *d, uint64_t conn
     return r;
 }
 
+/* Who answers a message with all of its headers, but an id of his own, is not us. */
+static bool is_own(const struct broker_delivery *d, struct str origin)
+{
+    return origin.n && d->id.n && d->origin.n == origin.n + 1 + d->id.n &&
+           memcmp(d->origin.p, origin.p, origin.n) == 0 && d->origin.p[origin.n] == ' ' &&
+           memcmp(d->origin.p + origin.n + 1, d->id.p, d->id.n) == 0;
+}
+
 struct relay_received *relay_received_copy(const struct broker_delivery *d, uint64_t connection,
                                            struct str origin)
 {
@@ -66,7 +74,7 @@ struct relay_received *relay_received_copy(const struct broker_delivery *d, uint
     size_t bytes;
     char *at;
 
-    if (origin.n && str_eq(d->origin, origin))
+    if (is_own(d, origin))
         return own(d, connection);
     c.origin = STR_NONE; /* whose it is else is nobody's to ask */
     c.topic = bounded(d->topic, &c.is_too_large);

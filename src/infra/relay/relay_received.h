@@ -20,7 +20,7 @@ struct relay_letter {
 struct relay_received {
     struct relay_letter letter;
     uint64_t connection;      /* that its handle is of */
-    bool is_own;              /* this log said it itself; only the handle is kept of it */
+    bool is_own;              /* this log said this very message; only the handle is kept of it */
     struct broker_delivery d; /* views of the memory behind */
     struct broker_attribute attributes[BROKER_ATTRIBUTES_MAX];
 };

@@ -7,7 +7,9 @@ void relay_render_init(struct relay_render *r, const struct broker_relay_config 
 {
     *r = (struct relay_render){ .encoding = config->encoding,
                                 .mode = config->mode,
-                                .cloud = config->cloud };
+                                .cloud = config->cloud,
+                                .log_origin = config->origin };
+    REQUIRE(config->origin.n <= RELAY_LOG_ORIGIN_MAX);
     arena_init(&r->arena, NULL, 0);
 }
 
@@ -29,6 +31,19 @@ static void render_binary(struct relay_render *r, const struct event *e, struct 
     render_payload(&r->out, e);
 }
 
+/* With the message's own id: who answers it and hands its headers on, answers all the same. */
+static struct str origin_of(struct relay_render *r)
+{
+    size_t n = r->log_origin.n;
+
+    if (n == 0)
+        return STR_NONE;
+    memcpy(r->origin, r->log_origin.p, n);
+    r->origin[n] = ' ';
+    memcpy(r->origin + n + 1, r->id, sizeof(r->id));
+    return (struct str){ r->origin, n + 1 + sizeof(r->id) };
+}
+
 void relay_render_message(struct relay_render *r, const struct message *m,
                           struct broker_message *out)
 {
@@ -42,6 +57,7 @@ void relay_render_message(struct relay_render *r, const struct message *m,
         .key = text_id_str(&r->key),
         .id = { r->id, sizeof(r->id) },
         .correlation_id = text_id_str(&r->key),
+        .origin = origin_of(r),
     };
     if (r->encoding == RELAY_ENCODING_JSON) {
         out->content_type = CLOUD_DATA_TYPE;

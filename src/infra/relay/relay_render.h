@@ -5,6 +5,9 @@
 #include "orderly/app/message.h"
 #include "orderly/infra/relay/broker_relay.h"
 
+/* Bytes of what BROKER_ORIGIN_HEADER says: the log's origin, a blank, the message's id. */
+#define RELAY_ORIGIN_MAX (RELAY_LOG_ORIGIN_MAX + 1 + UUID_TEXT_LEN)
+
 struct relay_render {
     enum relay_encoding encoding;
     enum relay_mode mode;
@@ -14,6 +17,8 @@ struct relay_render {
     struct cloud_attributes attributes;
     struct broker_attribute list[CLOUD_ATTRIBUTES_MAX];
     char id[UUID_TEXT_LEN];
+    struct str log_origin;
+    char origin[RELAY_ORIGIN_MAX];
     struct text_id key;
 };
 

@@ -193,7 +193,7 @@ static void on_received(struct broker_host *host, const struct broker_delivery *
 
     if (r->is_draining)
         return; /* not acknowledged: it comes again */
-    received = relay_received_copy(d, r->connection, r->config.broker.origin);
+    received = relay_received_copy(d, r->connection, r->config.origin);
     received->letter.kind = RELAY_LETTER_RECEIVED;
     r->now.counts.received++;
     r->now.counts.own += received->is_own;

@@ -29,8 +29,9 @@
 #define BROKER_LISTENS_MAX 8
 #define BROKER_ATTRIBUTES_MAX 24
 #define BROKER_WHY_MAX 512
-/* Says with every message which log it is of, beside the body and whatever the encoding: a header of
- * NATS and Kafka, an application header of AMQP. No prefix of attributes goes before it. */
+/* Says with every message which log it is of, and which of its messages, beside the body and whatever
+ * the encoding: a header of NATS and Kafka, an application header of AMQP. No prefix of attributes goes
+ * before it. */
 #define BROKER_ORIGIN_HEADER "orderly-origin"
 
 /* All texts are also followed by a NUL, which n does not count; empty: not configured. They live as
@@ -51,7 +52,6 @@ struct broker_config {
     struct str tls_ca, tls_certificate, tls_key; /* paths, PEM */
     /* Before the names of CloudEvents' attributes; the broker's own way where it is empty. */
     struct str attribute_prefix;
-    struct str origin; /* the value of BROKER_ORIGIN_HEADER; empty: no message has one */
     /* What is wanted from the broker: patterns of topics, such as `payment.*`. None: it is only
      * published. */
     struct str listens[BROKER_LISTENS_MAX];
@@ -76,6 +76,7 @@ struct broker_message {
     struct str id;             /* the message's */
     struct str correlation_id; /* may be empty */
     struct str content_type;
+    struct str origin; /* the value of BROKER_ORIGIN_HEADER; empty: none is sent */
     const struct broker_attribute *attributes;
     unsigned n_attributes; /* 0: what the body says is all */
     struct str body;

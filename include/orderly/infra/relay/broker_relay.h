@@ -54,7 +54,8 @@ struct broker_relay_config {
     enum relay_mode mode;
     unsigned slack_percent; /* relay_pace.h */
     struct cloud_config cloud;
-    bool listens; /* takes what has to come from outside (app_listens) from the broker */
+    struct str origin; /* of this log; empty: it tells nobody */
+    bool listens;      /* takes what has to come from outside (app_listens) from the broker */
     const struct inbound_reader *reader;
     struct log *log;
     struct app *app;

@@ -10,7 +10,8 @@
 #define RELAY_PREFIX_MAX                                                                           \
     32 /* an adapter has room for it, and a broker for it and the name behind it */
 #define RELAY_PATH_MAX 4096
-#define RELAY_SECRET_MAX 1024 /* bytes of a password or a token */
+#define RELAY_LOG_ORIGIN_MAX 64 /* bytes of what names this log to brokers */
+#define RELAY_SECRET_MAX 1024   /* bytes of a password or a token */
 
 /* name, first scheme, scheme with TLS. The name is that of the subscription and of the adapter. */
 #define RELAY_KIND_MAP(X)                                                                          \

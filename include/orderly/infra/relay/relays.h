@@ -18,7 +18,7 @@ struct relays_config {
     const struct relay_options *options; /* RELAY_KINDS of them */
     const char *modules;                 /* folder of the adapters; "": where they are usually */
     struct str group;                    /* where an option names none */
-    struct str origin; /* names this log among all others, for ever; with a NUL behind it */
+    struct str origin;                   /* names this log among all others, for ever */
     struct cloud_config cloud;
     const struct inbound_reader *reader;
     struct log *log;

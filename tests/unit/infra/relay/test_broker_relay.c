@@ -166,6 +166,7 @@ static void say_messages(struct scripted_broker *s, unsigned n)
                               i, i);
         const struct broker_delivery d = { .handle = i + 1,
                                            .topic = STR("payment.declined"),
+                                           .id = STR("m"),
                                            .origin = origin ? str_of(origin) : STR_NONE,
                                            .body = { body, (size_t)length } };
 
@@ -378,10 +379,8 @@ static void build(struct world *w)
         .id = SUBSCRIPTION_NATS,
         .module = &scripted_module,
         .slack_percent = RELAY_SLACK_PERCENT_DEFAULT,
-        .broker = { .address = STR("broker:1"),
-                    .origin = STR(ORIGIN),
-                    .window = WINDOW,
-                    .unacked_max = UNACKED_MAX },
+        .origin = STR(ORIGIN),
+        .broker = { .address = STR("broker:1"), .window = WINDOW, .unacked_max = UNACKED_MAX },
         .listens = true,
         .topics = w->topics,
         .cloud = { STR("/orderly"), STR_NONE },
@@ -943,9 +942,9 @@ static void relay__acknowledges_what_its_own_log_said_and_does_not_record_it(voi
     static const struct {
         const char *origins[2];
         unsigned own;
-    } cases[] = { { { ORIGIN, "0f01" }, 15 },
-                  { { NULL, ORIGIN }, 15 },
-                  { { ORIGIN, ORIGIN }, 30 } };
+    } cases[] = { { { ORIGIN " m", "0f01 m" }, 15 },
+                  { { NULL, ORIGIN " m" }, 15 },
+                  { { ORIGIN " m", ORIGIN " m" }, 30 } };
     struct world *w = *state;
     const struct relay_counts *counts = &app_relay(w->app, SUBSCRIPTION_NATS)->counts;
     const struct inlet_counts *inlet = inlet_counts(w->relay->inbound.inlet);

@@ -115,11 +115,13 @@ static void received__has_so_many_attributes_and_no_more(void **state)
     }
 }
 
-static bool is_own(const char *said, const char *origin)
+static bool is_own_of(const char *id, const char *said, const char *origin)
 {
-    const struct broker_delivery d = {
-        .handle = 7, .topic = STR("payment.declined"), .origin = str_of(said), .body = STR("{}")
-    };
+    const struct broker_delivery d = { .handle = 7,
+                                       .topic = STR("payment.declined"),
+                                       .id = str_of(id),
+                                       .origin = str_of(said),
+                                       .body = STR("{}") };
     struct relay_received *r = relay_received_copy(&d, 3, str_of(origin));
     bool is = r->is_own;
 
@@ -132,17 +134,34 @@ static bool is_own(const char *said, const char *origin)
     return is;
 }
 
+static bool is_own(const char *said, const char *origin)
+{
+    return is_own_of("m-1", said, origin);
+}
+
 static void received__is_own_where_its_origin_is_this_logs(void **state)
 {
     (void)state;
-    assert_true(is_own("0f00", "0f00"));
-    assert_false(is_own("0f01", "0f00"));
-    assert_false(is_own("0F00", "0f00"));
-    assert_false(is_own("0f0", "0f00"));
-    assert_false(is_own("0f000", "0f00"));
+    assert_true(is_own("0f00 m-1", "0f00"));
+    assert_false(is_own("0f01 m-1", "0f00"));
+    assert_false(is_own("0F00 m-1", "0f00"));
+    assert_false(is_own("0f0 m-1", "0f00"));
+    assert_false(is_own("0f000 m-1", "0f00"));
+    assert_false(is_own("0f00m-1 ", "0f00"));
     assert_false(is_own("", "0f00")); /* of others, or of an earlier version */
-    assert_false(is_own("0f00", ""));
+    assert_false(is_own("0f00 m-1", ""));
+    assert_false(is_own(" m-1", ""));
     assert_false(is_own("", ""));
+}
+
+/* Services that hand on every header of what they answer are common. */
+static void received__is_not_own_where_another_answers_with_our_headers(void **state)
+{
+    (void)state;
+    assert_false(is_own_of("m-2", "0f00 m-1", "0f00"));
+    assert_false(is_own_of("m-11", "0f00 m-1", "0f00"));
+    assert_false(is_own_of("m-", "0f00 m-1", "0f00"));
+    assert_false(is_own_of("", "0f00 ", "0f00"));
 }
 
 int main(void)
@@ -153,6 +172,7 @@ int main(void)
         cmocka_unit_test(received__has_attributes_of_so_many_bytes_and_no_more),
         cmocka_unit_test(received__has_so_many_attributes_and_no_more),
         cmocka_unit_test(received__is_own_where_its_origin_is_this_logs),
+        cmocka_unit_test(received__is_not_own_where_another_answers_with_our_headers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
