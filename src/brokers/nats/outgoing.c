@@ -105,8 +105,8 @@ static natsStatus set_headers(struct outgoing *o, natsMsg *to, const struct brok
     }
     if (s == NATS_OK)
         s = set_attributes(o, to, m);
-    if (s == NATS_OK && o->config->origin.n)
-        s = set_encoded(o, to, BROKER_ORIGIN_HEADER, o->config->origin);
+    if (s == NATS_OK && m->origin.n)
+        s = set_encoded(o, to, BROKER_ORIGIN_HEADER, m->origin);
     return s;
 }
 
