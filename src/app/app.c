@@ -302,6 +302,7 @@ static void app_on_drain_look(struct timer *t)
         return;
     }
     timer_stop(&a->timers, &a->probe_timer); /* nothing more is written */
+    bus_stop(&a->bus);
     a->drained(a->drained_ctx);
 }
 

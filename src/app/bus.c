@@ -254,6 +254,8 @@ bool bus_run_turn(struct bus *b)
     bool is_needed = false;
 
     REQUIRE(!b->is_in_turn);
+    if (b->is_stopped)
+        return false;
     b->is_in_turn = true;
     b->is_awake = false;
     if (!b->is_draining)
@@ -441,6 +443,13 @@ bool bus_is_quiet(const struct bus *b)
 {
     return b->n_in_progress == 0 && b->n_writes == 0 && b->n_reads == 0 &&
            (!b->is_draining || bus_chores_are_done(b));
+}
+
+void bus_stop(struct bus *b)
+{
+    REQUIRE(b->is_draining);
+    REQUIRE(bus_is_quiet(b));
+    b->is_stopped = true;
 }
 
 static void lane_describe(const struct lane *l, struct lane_state *out)

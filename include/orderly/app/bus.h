@@ -166,6 +166,7 @@ struct bus {
     struct subscription *letters_of[SUBSCRIPTION_COUNT];
     uint64_t published_position;
     bool is_draining;    /* hands over no new messages; whoever sets it wakes the scheduler */
+    bool is_stopped;     /* and writes nothing more */
     struct bus_tap *tap; /* borrowed; NULL: nobody watches */
 
     /* A failure adds, a redrive takes off. */
@@ -226,6 +227,9 @@ unsigned bus_in_progress(const struct bus *b);
 /* No delivery in progress and nothing of the bus in the log or the store. A drain goes on with its
  * turns until this holds, and then the cursors are stored too. */
 bool bus_is_quiet(const struct bus *b);
+/* The drain is done: nothing is written any more, however long it takes until the bus goes. What failed
+ * and could not be written down, as the log was full, is handed over again by the next process. */
+void bus_stop(struct bus *b);
 
 /* What explain and until-waits need to know of one order. */
 struct lane_state {

@@ -371,6 +371,37 @@ static void bus__drains_by_handing_over_nothing_new_and_stores_the_cursors(void 
     assert_int_equal(bus_world_stored_cursor(&w, p), 1);
 }
 
+/* Its failure could not be written down when the drain was done; there is room before the bus goes. */
+static void bus__writes_nothing_once_it_is_stopped_and_hands_over_again_at_the_next_start(
+    void **state)
+{
+    struct player *p = *state;
+    uint64_t commits;
+
+    p->decide = answer_later;
+    bus_world_publish(&w, 1);
+    bus_world_settle(&w);
+    w.bus.is_draining = true;
+    store_virtual_fail_write(&w.store, 1, ERR_FULL);
+    player_answer(p, 0, ANSWER_FAIL);
+    bus_world_settle(&w);
+    assert_true(w.log.is_full);
+    assert_true(bus_is_quiet(&w.bus));
+    bus_stop(&w.bus);
+    event_log_probe(&w.log);
+    bus_world_settle(&w);
+    assert_false(w.log.is_full);
+    commits = w.store.commits;
+    bus_world_pass_ms(&w, 10000);
+    assert_int_equal(w.store.commits, commits);
+    assert_int_equal(bus_world_count_rows(&w, DB_LANES), 0);
+    assert_true(bus_is_quiet(&w.bus));
+    bus_world_crash(&w);
+    bus_world_recover(&w);
+    bus_world_settle(&w);
+    assert_int_equal(p->n_handed, 2);
+}
+
 int main(void)
 {
 #define WITH(players, test) cmocka_unit_test_setup_teardown(test, world_with_##players, world_ends)
@@ -394,6 +425,8 @@ int main(void)
         WITH(one_player, bus__stores_a_cursor_at_most_every_100_ms_and_only_when_it_moved),
         WITH(one_player, bus__tries_again_when_the_cursors_could_not_be_written),
         WITH(one_player, bus__drains_by_handing_over_nothing_new_and_stores_the_cursors),
+        WITH(one_player,
+             bus__writes_nothing_once_it_is_stopped_and_hands_over_again_at_the_next_start),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

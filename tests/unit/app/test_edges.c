@@ -321,6 +321,49 @@ static void note_drained(void *ctx)
     *(bool *)ctx = true;
 }
 
+static bool is_paused(const struct app *a, enum subscription_id s)
+{
+    return a->subscriptions[s].is_paused;
+}
+
+/* A failure could not be written down, as the disk was full; there is room again before everybody has
+ * hung up, and the app may go. */
+static void a_drained_app_writes_nothing_more(void **state)
+{
+    static struct app_fixture f;
+    struct app_config config = app_fixture_config();
+    struct simulators s = simulators_default;
+    bool drained = false;
+    uint64_t commits;
+
+    (void)state;
+    app_fixture_init(&f, &config);
+    s.inventory.fail_first = 4;
+    set_simulators(&f, SIMULATOR_INVENTORY, &s);
+    an_order(&f, "WIDGET-001", 1);
+    app_fixture_pass_ms(&f, 320); /* it has failed, and the cursors are stored */
+    for (unsigned i = 0; i < 5000 && !is_paused(f.app, SUBSCRIPTION_INVENTORY); i++) {
+        f.app->log.is_full = true;
+        app_fixture_pass_ms(&f, 1);
+    }
+    assert_true(is_paused(f.app, SUBSCRIPTION_INVENTORY));
+    app_drain(f.app, note_drained, &drained);
+    for (unsigned i = 0; i < 50 && !drained; i++) {
+        f.app->log.is_full = true;
+        app_fixture_pass_ms(&f, 1);
+    }
+    assert_true(drained);
+    f.app->log.is_full = false;
+    commits = f.store.commits;
+    app_fixture_pass_ms(&f, 10000);
+    assert_int_equal(f.store.commits, commits);
+    app_destroy(f.app);
+    memory_engine_destroy(f.engine);
+    capture_log_deinit(&f.log);
+    arena_deinit(&f.arena);
+    buf_deinit(&f.trace);
+}
+
 static void a_drain_waits_for_the_sweep_that_reads(void **state)
 {
     static struct app_fixture f;
@@ -417,6 +460,7 @@ int main(void)
         cmocka_unit_test(a_cart_that_had_to_leave_the_cache_goes_on_as_it_was),
         T(a_clock_set_back_while_deadlines_are_read_loses_none),
         cmocka_unit_test(a_drain_waits_for_the_sweep_that_reads),
+        cmocka_unit_test(a_drained_app_writes_nothing_more),
         cmocka_unit_test(lines_name_their_fields_as_the_wire_does),
         T(a_dead_letter_of_an_order_that_is_not_ours_names_it_as_it_was_sent),
     };
