@@ -25,6 +25,7 @@
  *                         has ended, the connection is lost or MS are over; tells only the counts
  *     take COUNT MS       serves and acks, until as many have come; tells only the counts
  *     quietly 0|1         1: bodies of received messages are told by their length alone
+ *     room BYTES          that there is for messages; each that is received takes its body's off
  *
  * The name hangs.test is resolved when the driver ends, as by a name server that says nothing.
  *
@@ -73,6 +74,7 @@ struct driver {
     /* Of flood and take. */
     bool counts;
     uint64_t n_acked, n_refused, n_again, n_unrouted, n_received;
+    size_t room;
     struct numbers retries;
 };
 
@@ -322,6 +324,7 @@ static void host_received(struct broker_host *h, const struct broker_delivery *m
     if (m->body.n > d->config.body_max)
         broken(d, "a body is longer than body_max");
     d->n_received++;
+    d->room -= d->room == SIZE_MAX ? 0 : m->body.n < d->room ? m->body.n : d->room;
     if (d->counts)
         return;
     printf("{\"event\":\"received\",\"handle\":%" PRIu64, m->handle);
@@ -341,6 +344,14 @@ static void host_received(struct broker_host *h, const struct broker_delivery *m
     if (!d->quietly)
         tell_field("body", m->body);
     printf("}\n");
+}
+
+static size_t host_room(struct broker_host *h)
+{
+    struct driver *d = driver_of(h);
+
+    check_call(d);
+    return d->room;
 }
 
 static void host_blocked(struct broker_host *h, struct str why)
@@ -743,6 +754,9 @@ static bool run_any(struct driver *d, const struct str *w, unsigned n)
     } else if (n == 2 && str_eq(w[0], STR("quietly"))) {
         d->quietly = number(w[1]) != 0;
         tell_result("quietly", "ok", NULL);
+    } else if (n == 2 && str_eq(w[0], STR("room"))) {
+        d->room = number(w[1]);
+        tell_result("room", "ok", NULL);
     } else if (n == 2 && str_eq(w[0], STR("connect")) && d->broker && !d->connected) {
         connect_it(d, w[1]);
     } else if (n == 1 && str_eq(w[0], STR("destroy")) && d->broker) {
@@ -807,8 +821,9 @@ static void init(struct driver *d, const char *path)
                                          "attribute_prefix" };
 
     *d = (struct driver){
-        .host = { host_acked, host_unrouted, host_refused, host_again, host_received,
+        .host = { host_acked, host_unrouted, host_refused, host_again, host_received, host_room,
                   host_blocked },
+        .room = SIZE_MAX,
         .config = { .unacked_max = 256, .window = 4096, .body_max = 262144, .declares = true },
         .content_type = STR("application/json"),
         .thread = pthread_self()

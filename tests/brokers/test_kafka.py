@@ -22,8 +22,8 @@ long_only = pytest.mark.skipif(os.environ.get("ORDERLY_BROKERS") != "full",
 PRODUCE, OFFSET_COMMIT, OFFSET_FETCH, JOIN_GROUP, HEARTBEAT = 0, 8, 9, 11, 12
 PARTITIONS = 4
 RECEIVERS = {"plain": {}, "odd": {"body_max": 1000}, "few": {"unacked_max": 3}, "places": {},
-             "prefix": {"attribute_prefix": "orderly-", "origin": "0f00"}, "moved": {"unacked_max": 3}, "failing": {},
-             "own": {}}
+             "prefix": {"attribute_prefix": "orderly-", "origin": "0f00"}, "room": {},
+             "moved": {"unacked_max": 3}, "failing": {}, "own": {}}
 # Each in a cluster of its own, whose requests it counts or spoils.
 ALONE = ("moved", "failing", "own")
 
@@ -366,6 +366,23 @@ def test_no_more_come_than_may_wait_for_their_ack(receivers):
 def places(cluster, topic):
     """How far the group is in the partition of the key k."""
     return cluster.do("committed", f"g-{topic}", topic)[murmur2(b"k") % PARTITIONS]
+
+
+def test_no_more_come_than_there_is_room_for(receivers):
+    d = receivers["room"]
+    d.do("room", 200)
+    for tag in range(1, 5):
+        d.publish(tag, key="k", body=b"%d" % tag * 100)
+    assert [e["body"][:1] for e in d.receive(2)] == [b"1", b"2"]
+    d.serve_until_ended(1, 2, 3, 4)  # what else there is goes on
+    for _ in range(5):
+        d.do("serve", 50)
+    assert len(d.of("received")) == 2
+    d.do("room", 101)  # a byte more than the next one needs
+    received = d.receive(4)
+    assert [e["body"][:1] for e in received][2:] == [b"3", b"4"]
+    for e in received:
+        assert d.ack(e)["code"] == "ok"
 
 
 def test_the_group_is_told_of_what_was_acked_and_all_before_it(cluster, receivers):

@@ -615,6 +615,25 @@ def test_more_patterns_than_messages_that_may_wait_get_their_turn(serve, connect
         d.events.clear()
 
 
+def test_no_more_is_asked_for_than_there_is_room_for(serve, connected):
+    server = serve()
+    d = connected(server.port, listens=["payment.*"], body_max=100)
+    d.do("room", 200)
+    with nats.Client(server.port) as c:
+        for n in range(4):
+            c.put("orders.payment.a", b"%d" % n * 100)
+    assert [m["body"][:1] for m in d.receive(2)] == [b"0", b"1"]
+    d.publish(1)
+    acked(d, 1)  # what else there is goes on
+    for _ in range(5):
+        d.do("serve", 50)
+    assert len(d.of("received")) == 2
+    with nats.Client(server.port) as c:  # and it lies at the server, not on its way
+        assert c.api("CONSUMER.INFO.ORDERS.g_payment")["num_pending"] == 2
+    d.do("room", 101)  # a byte more than the next one needs
+    assert [m["body"][:1] for m in d.receive(4)][2:] == [b"2", b"3"]
+
+
 def test_what_was_not_acked_comes_again_to_the_next_connection_before_what_is_new(serve, connected):
     server = serve()
     with nats.Client(server.port) as c:

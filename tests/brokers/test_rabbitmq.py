@@ -214,6 +214,34 @@ def test_no_more_come_than_may_wait_for_their_ack(shop, outside):
     outside.delete("after")
 
 
+def test_no_more_come_than_there_is_room_for(shop, outside):
+    d = connected(shop(listens=["stock.*"]))
+    d.do("room", 200)
+    for n in range(4):
+        outside.publish("stock.low", b"%d" % n * 100, d.exchange)
+    first, second = d.receive(2)
+    d.publish(1)
+    d.serve_until_ended(1)  # what else there is goes on
+    for _ in range(5):
+        assert d.do("serve", 50)["code"] == "ok"
+    assert [m["body"][:1] for m in d.of("received")] == [b"0", b"1"]
+    assert d.ack(first)["code"] == d.ack(second)["code"] == "ok"
+    d.do("room", 101)  # a byte more than the next one needs
+    assert [m["body"][:1] for m in d.receive(4)][2:] == [b"2", b"3"]
+
+
+def test_a_broker_that_goes_while_there_is_no_room_is_lost(shop, rabbit, outside, proxy):
+    door = proxy(rabbit.port)
+    d = connected(shop(listens=["stock.*"], url=f"amqp://127.0.0.1:{door.port}",
+                       address=f"127.0.0.1:{door.port}"))
+    d.do("room", 0)
+    outside.publish("stock.low", b"1", d.exchange)
+    d.do("serve", 50)
+    door.cut()
+    assert d.serve_until_lost()
+    assert not d.of("received")
+
+
 def test_nothing_more_is_received_after_stop_receiving_and_acks_still_go(shop, outside):
     d = connected(shop(listens=["order.*"]))
     d.publish(1, body=b"first")

@@ -417,11 +417,16 @@ static void take(struct consumer *c, const rd_kafka_message_t *m)
     }
 }
 
+static bool has_room(const struct consumer *c)
+{
+    return held_has_room(&c->held) && c->host->room(c->host) > 0;
+}
+
 /* Whether librdkafka may be asked for more. To pause throws away what was fetched, so it is done only
  * where there is no room for a while; until then it is just not asked. */
 static bool make_way(struct consumer *c)
 {
-    if (held_has_room(&c->held)) {
+    if (has_room(c)) {
         c->full_since_ms = 0;
         if (c->is_paused && !c->is_stopped && c->held.n_unacked <= c->held.unacked_max / 2)
             pause_all(c, false);
@@ -443,7 +448,7 @@ bool consumer_serve(struct consumer *c, unsigned max, unsigned *n)
         if (!m)
             break;
         ++*n;
-        if (m->err || held_has_room(&c->held))
+        if (m->err || has_room(c))
             take(c, m);
         else
             lose(c, "", "librdkafka hands over messages of partitions that pause");

@@ -176,14 +176,29 @@ static enum broker_result request(struct incoming *in, struct connection *c, con
     return connection_send(c, subject, reply, str_of(body), why);
 }
 
+/* Its share of the messages that there is room for, those it was asked for already among them. None is
+ * known to be shorter than it may be. */
+static unsigned fitting(const struct incoming *in)
+{
+    uint64_t n = in->host->room(in->host);
+
+    if (n == 0)
+        return 0;
+    n /= (in->config->body_max ? in->config->body_max : 1) * in->config->n_listens;
+    return n == 0 ? 1 : n < in->config->unacked_max ? (unsigned)n : in->config->unacked_max;
+}
+
 /* Half of its share at a time: there is a request at the server while the other is being filled. */
 static enum broker_result ask_for_new(struct incoming *in, struct connection *c, const char *stream,
                                       unsigned at, char *why)
 {
     struct incoming_consumer *k = &in->consumers[at];
-    unsigned used = asked(k) + k->unacked, batch = (k->share + 1) / 2;
+    unsigned left = asked(k), batch = (k->share + 1) / 2, fits = fitting(in);
 
-    if (used + batch > k->share || k->n_requests == INCOMING_REQUESTS_MAX)
+    if (batch > (fits + 1) / 2)
+        batch = (fits + 1) / 2;
+    if (left + k->unacked + batch > k->share || left + batch > fits ||
+        k->n_requests == INCOMING_REQUESTS_MAX)
         return BROKER_OK;
     return request(in, c, stream, at, batch, why);
 }

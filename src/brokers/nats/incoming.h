@@ -1,6 +1,7 @@
 /* Messages from the broker: one durable consumer for each pattern, because a server before 2.10
  * filters one subject, named after the group and the pattern. They are pulled: no more is asked for
- * than may wait for its ack.
+ * than may wait for its ack, and than there is room for; but what comes again was handed out before,
+ * within the same bounds, and is taken whole.
  *
  * Order: JetStream hands over a consumer's messages in the order of the stream, but for those that
  * come again: what was not acked comes behind what is new, when its time is over, in the order in

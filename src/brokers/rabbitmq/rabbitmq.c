@@ -146,10 +146,13 @@ static bool work(struct rabbitmq *r, unsigned *n)
     return true;
 }
 
-static struct pollfd poll_of(const struct link *l)
+static struct pollfd poll_of(const struct link *l, bool is_read)
 {
-    return (struct pollfd){ .fd = l->stream.fd,
-                            .events = stream_events(&l->stream, link_waiting(l) > 0) };
+    short events = stream_events(&l->stream, link_waiting(l) > 0);
+
+    if (!is_read && !l->stream.write_wants_data)
+        events &= (short)~POLLIN;
+    return (struct pollfd){ .fd = l->stream.fd, .events = events };
 }
 
 /* Heartbeats, on each way by itself: one may be silent while the other has all the work. */
@@ -162,15 +165,21 @@ static bool tick(struct rabbitmq *r, int64_t now_ms, int64_t *due_ms)
 /* Until something may be done, the broker's silence must be looked at, or it is due_ms. */
 static bool wait_for_any(struct rabbitmq *r, int wake_fd, int64_t now_ms, int64_t due_ms)
 {
-    struct pollfd p[3] = { { .fd = wake_fd, .events = POLLIN }, poll_of(&r->sender.link) };
+    struct pollfd p[3] = { { .fd = wake_fd, .events = POLLIN }, poll_of(&r->sender.link, true) };
     nfds_t n = 2;
 
     if (r->receives)
-        p[n++] = poll_of(&r->receiver.link);
-    if (poll(p, n, due_ms > now_ms ? (int)(due_ms - now_ms) : 0) >= 0 || errno == EINTR)
-        return true;
-    reason_write(r->broker.why, "poll fails");
-    return false;
+        p[n++] = poll_of(&r->receiver.link, !r->receiver.is_full);
+    if (poll(p, n, due_ms > now_ms ? (int)(due_ms - now_ms) : 0) < 0 && errno != EINTR) {
+        reason_write(r->broker.why, "poll fails");
+        return false;
+    }
+    if (r->receives && r->receiver.is_full && p[2].revents & (POLLERR | POLLHUP)) {
+        /* Nobody reads what would say it. */
+        reason_write(r->broker.why, "the broker has closed the connection");
+        return false;
+    }
+    return true;
 }
 
 static enum broker_result rabbitmq_serve(struct broker *b, int wake_fd, int wait_ms)

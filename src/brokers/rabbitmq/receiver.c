@@ -40,7 +40,7 @@ bool receiver_begin(struct receiver *r, int64_t deadline_ms)
     handles_clear(&r->unacked);
     r->handle_base += r->number_last;
     r->number_last = 0;
-    r->is_stopped = false;
+    r->is_stopped = r->is_full = false;
     r->state = RECEIVER_WANTS_METHOD;
     return declare_exchange(&r->link, r->config, deadline_ms) &&
            declare_queue(&r->link, r->config, deadline_ms) &&
@@ -175,13 +175,23 @@ static bool on_frame(struct receiver *r, const struct link_frame *frame)
     return lost(r);
 }
 
+/* Between two messages, as a message that is begun is taken to its end. RabbitMQ knows neither a
+ * prefetch by bytes nor a pause, but TCP does. What is not read can't say that the broker lives. */
+static bool can_take(struct receiver *r)
+{
+    r->is_full = !r->is_stopped && r->state == RECEIVER_WANTS_METHOD && r->host->room(r->host) == 0;
+    if (r->is_full)
+        r->link.heard_ms = stream_now_ms();
+    return !r->is_full;
+}
+
 bool receiver_serve(struct receiver *r, unsigned frames_max, unsigned *n)
 {
     struct link_frame frame;
     int rc = 0;
 
     *n = 0;
-    while (*n < frames_max && (rc = link_next(&r->link, &frame)) > 0) {
+    while (*n < frames_max && can_take(r) && (rc = link_next(&r->link, &frame)) > 0) {
         ++*n;
         if (!on_frame(r, &frame))
             return false;

@@ -20,6 +20,7 @@ struct receiver {
      * connection names a message of this one. */
     uint64_t handle_base, number_last;
     bool is_stopped;
+    bool is_full; /* the host has no room: the connection is not read, and acks are written */
     /* The message that comes. */
     enum receiver_state state;
     struct arena texts;

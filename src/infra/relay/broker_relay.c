@@ -268,6 +268,7 @@ struct broker_relay *broker_relay_create(const struct broker_relay_config *confi
     REQUIRE(config->broker.unacked_max >= 1 && config->broker.unacked_max <= RELAY_UNACKED_MAX);
     r->config = *config;
     r->host = relay_host;
+    atomic_init(&r->held, 0);
     r->made_with[0] = r->config.broker;
     r->broker = config->module->create(&r->made_with[0], &r->host, why);
     if (!r->broker) {

@@ -7,7 +7,7 @@ static struct relay_received *received_of(struct list *link)
     return container_of(link, struct relay_received, letter.link);
 }
 
-/* The inlet has a copy; what stays is the handle and the connection. */
+/* The inlet has a copy; what stays is the handle, the connection and the count of its bytes. */
 static void hand_over(struct relay_inbound *in, struct relay_received *received)
 {
     struct broker_delivery d = received->d;

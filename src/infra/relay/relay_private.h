@@ -49,7 +49,8 @@ struct relay_status {
 
 struct broker_relay {
     struct broker_relay_config config;
-    int wake_fd; /* an eventfd; the thread reads it */
+    int wake_fd;        /* an eventfd; the thread reads it */
+    atomic_size_t held; /* bytes of received messages; the thread adds, whoever is done takes off */
 
     /* Loop only. */
     struct relay port;

@@ -1,5 +1,6 @@
 #include "relay_received.h"
 #include "orderly/base/mem.h"
+#include "orderly/infra/relay/broker_relay.h"
 
 static struct str keep(char **at, struct str text)
 {
@@ -66,7 +67,7 @@ static bool is_own(const struct broker_delivery *d, struct str origin)
 }
 
 struct relay_received *relay_received_copy(const struct broker_delivery *d, uint64_t connection,
-                                           struct str origin)
+                                           struct str origin, atomic_size_t *held)
 {
     struct broker_attribute chosen[BROKER_ATTRIBUTES_MAX];
     struct broker_delivery c = *d;
@@ -81,9 +82,11 @@ struct relay_received *relay_received_copy(const struct broker_delivery *d, uint
     c.id = bounded(d->id, &c.is_too_large);
     c.content_type = bounded(d->content_type, &c.is_too_large);
     bytes = choose_attributes(d, chosen, &c);
-    r = mem_alloc(sizeof(*r) + bytes + c.topic.n + c.id.n + c.content_type.n + c.body.n);
+    bytes += c.topic.n + c.id.n + c.content_type.n + c.body.n;
+    r = mem_alloc(sizeof(*r) + bytes);
     at = (char *)(r + 1);
-    *r = (struct relay_received){ .connection = connection, .d = c };
+    *r = (struct relay_received){ .connection = connection, .d = c, .bytes = bytes, .held = held };
+    atomic_fetch_add(held, bytes);
     r->d.topic = keep(&at, c.topic);
     r->d.id = keep(&at, c.id);
     r->d.content_type = keep(&at, c.content_type);
@@ -97,5 +100,12 @@ struct relay_received *relay_received_copy(const struct broker_delivery *d, uint
 
 void relay_received_free(struct relay_received *r)
 {
+    if (r && r->held)
+        atomic_fetch_sub(r->held, r->bytes);
     mem_free(r);
+}
+
+size_t relay_received_room(size_t held)
+{
+    return held < RELAY_HELD_BYTES_MAX ? RELAY_HELD_BYTES_MAX - held : 0;
 }

@@ -193,11 +193,16 @@ static void on_received(struct broker_host *host, const struct broker_delivery *
 
     if (r->is_draining)
         return; /* not acknowledged: it comes again */
-    received = relay_received_copy(d, r->connection, r->config.origin);
+    received = relay_received_copy(d, r->connection, r->config.origin, &r->held);
     received->letter.kind = RELAY_LETTER_RECEIVED;
     r->now.counts.received++;
     r->now.counts.own += received->is_own;
     post(r, &received->letter);
+}
+
+static size_t on_asked_for_room(struct broker_host *host)
+{
+    return relay_received_room(atomic_load(&relay_of(host)->held));
 }
 
 /* Who says that he takes nothing is neither silent nor lost, and is not asked again and again. */
@@ -574,5 +579,6 @@ const struct broker_host relay_host = {
     .refused = on_refused,
     .again = on_again,
     .received = on_received,
+    .room = on_asked_for_room,
     .blocked = on_blocked,
 };

@@ -24,7 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define BROKER_ABI 3
+#define BROKER_ABI 4
 #define BROKER_MODULE_SYMBOL "broker_module"
 #define BROKER_LISTENS_MAX 8
 #define BROKER_ATTRIBUTES_MAX 24
@@ -107,6 +107,11 @@ struct broker_host {
     void (*again)(struct broker_host *h, uint64_t tag, struct str why);
     /* Called for at most unacked_max messages that are not acked. */
     void (*received)(struct broker_host *h, const struct broker_delivery *d);
+    /* How many bytes of messages there is still room for; 0: for none. An adapter leaves with the broker
+     * what there is no room for: it takes the next message only where this is not 0, and asks for no
+     * more than fits, each taken for body_max long. One message may be longer than what is left. There
+     * is room again when acks were given, or the host wakes serve. */
+    size_t (*room)(struct broker_host *h);
     /* The broker says that it takes no messages for now (its disk is full, say), and why; empty: it
      * takes them again. Until then publish is BROKER_BUSY, and what was published before waits for its
      * word, however long that takes. A connection begins without. */

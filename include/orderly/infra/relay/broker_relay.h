@@ -40,6 +40,10 @@
  * from outside, which are read then. The rest is the next turn's. */
 #define RELAY_TURN_LETTERS_MAX 256
 #define RELAY_TURN_US_MAX 1000
+/* Of messages that were received and are not done with, whatever unacked_max says: beyond it none is
+ * taken from the broker until others are durable here. One more may be begun with a byte left, so that
+ * a message of any length is received in the end. */
+#define RELAY_HELD_BYTES_MAX (16u << 20)
 /* At a drain: for the broker to acknowledge what it was handed before. */
 #define RELAY_DRAIN_MS 2000
 

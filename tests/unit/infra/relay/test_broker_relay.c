@@ -22,6 +22,7 @@
 #define WINDOW 8
 #define SEEN_MAX 4096
 #define UNACKED_MAX 1024
+#define LONG_BYTES (256u << 10)
 #define ORIGIN "0f00" /* of the world's log */
 
 /* What the broker was given, and how it answers; everything under the lock. */
@@ -44,8 +45,11 @@ struct scripted_broker {
     } seen[SEEN_MAX];
     unsigned n_seen, n_published, n_connects, n_disconnects, n_while_blocked;
     unsigned most_unanswered, n_slow;
-    unsigned says;                            /* so many messages come in, of handles from 1 */
-    const char *origins[2];                   /* of these in turn; NULL: says none */
+    unsigned says;          /* so many messages come in, of handles from 1 */
+    const char *origins[2]; /* of these in turn; NULL: says none */
+    unsigned says_long;     /* the same, as long as may be, where there is room */
+    bool was_full;          /* there was none */
+    size_t most_held;
     unsigned n_said, n_acked;                 /* of these */
     unsigned refuses_to_be_made, n_made;      /* an adapter is not made so many times */
     unsigned n_refused_to_be_made, n_listens; /* of the last one that was */
@@ -177,6 +181,35 @@ static void say_messages(struct scripted_broker *s, unsigned n)
     uv_mutex_unlock(&s->lock);
 }
 
+static void say_long_messages(struct scripted_broker *s)
+{
+    struct broker_relay *r = container_of(s->host, struct broker_relay, host);
+
+    uv_mutex_lock(&s->lock);
+    while (s->says_long && s->host->room(s->host) > 0) {
+        char head[160];
+        char *body = mem_alloc(LONG_BYTES);
+        int n = snprintf(head, sizeof(head),
+                         "{\"messageId\":\"l-%u\",\"payload\":{\"orderId\":\"o-%u\","
+                         "\"reason\":\"no\"}}",
+                         s->n_said, s->n_said);
+        const struct broker_delivery d = { .handle = s->n_said + 1,
+                                           .topic = STR("payment.declined"),
+                                           .body = { body, LONG_BYTES } };
+
+        memset(body, ' ', LONG_BYTES);
+        memcpy(body, head, (size_t)n);
+        s->host->received(s->host, &d);
+        mem_free(body);
+        s->n_said++;
+        s->says_long--;
+        if (atomic_load(&r->held) > s->most_held)
+            s->most_held = atomic_load(&r->held);
+    }
+    s->was_full |= s->says_long > 0;
+    uv_mutex_unlock(&s->lock);
+}
+
 static enum broker_result broker_serve(struct broker *b, int wake_fd, int wait_ms)
 {
     struct scripted_broker *s = scripted(b);
@@ -198,6 +231,7 @@ static enum broker_result broker_serve(struct broker *b, int wake_fd, int wait_m
     s->says = 0;
     uv_mutex_unlock(&s->lock);
     say_messages(s, says);
+    say_long_messages(s);
     if (is_blocked != s->is_block_told) {
         s->is_block_told = is_blocked;
         s->host->blocked(s->host, is_blocked ? STR("low on disk") : STR_NONE);
@@ -929,6 +963,40 @@ static void relay__reads_no_more_of_a_flood_in_a_turn_of_the_loop_than_it_may(vo
     (void)uv_run(&w->loop, UV_RUN_NOWAIT);
 }
 
+static bool is_nothing_held(struct world *w)
+{
+    unsigned left;
+
+    SCRIPT(left = the_broker->says_long);
+    return left == 0 && is_all_acked(w) && atomic_load(&w->relay->held) == 0;
+}
+
+/* The loop stands still until there is no room, so that what is received stays. */
+static void relay__holds_so_many_bytes_of_what_it_received_and_goes_on_when_they_are_durable(
+    void **state)
+{
+    const unsigned n = 3 * (RELAY_HELD_BYTES_MAX / LONG_BYTES) / 2;
+    struct world *w = *state;
+    bool was_full = false;
+    unsigned n_said;
+    size_t most;
+
+    run_until(w, is_connected);
+    SCRIPT(the_broker->says_long = n);
+    for (unsigned ms = 0; ms < WAIT_MS && !was_full; ms++) {
+        (void)poll(NULL, 0, 1);
+        SCRIPT(was_full = the_broker->was_full; n_said = the_broker->n_said);
+    }
+    assert_true(was_full);
+    assert_true(n_said < n);
+    run_until(w, is_nothing_held);
+    SCRIPT(n_said = the_broker->n_said; most = the_broker->most_held);
+    assert_int_equal(n_said, n);
+    assert_int_equal(inlet_counts(w->relay->inbound.inlet)->received, n);
+    assert_true(most >= RELAY_HELD_BYTES_MAX); /* a message is begun while a byte is left */
+    assert_true(most < RELAY_HELD_BYTES_MAX + LONG_BYTES + 100);
+}
+
 static bool is_all_settled(struct world *w)
 {
     const struct relay_counts *n = &app_relay(w->app, SUBSCRIPTION_NATS)->counts;
@@ -1106,6 +1174,7 @@ int main(void)
         TEST(relay__makes_a_dead_letter_of_what_the_broker_will_never_take_and_goes_on),
         TEST(relay__goes_on_with_a_client_that_has_room_again),
         TEST(relay__reads_no_more_of_a_flood_in_a_turn_of_the_loop_than_it_may),
+        TEST(relay__holds_so_many_bytes_of_what_it_received_and_goes_on_when_they_are_durable),
         TEST(relay__acknowledges_what_its_own_log_said_and_does_not_record_it),
         TEST(relay__tries_again_to_listen_to_other_topics_and_goes_on_meanwhile),
         TEST(relay__that_can_not_be_made_anew_drains),

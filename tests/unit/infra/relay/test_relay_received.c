@@ -8,6 +8,10 @@
 
 #include "../../../../src/infra/relay/relay_received.h"
 #include "orderly/base/check.h"
+#include "orderly/base/mem.h"
+#include "orderly/infra/relay/broker_relay.h"
+
+static atomic_size_t held; /* by the test that runs; 0 at the end of each */
 
 static char letters[RELAY_RECEIVED_ATTRIBUTES_BYTES_MAX + 1];
 
@@ -28,7 +32,7 @@ static void received__is_a_copy_of_everything(void **state)
                                        .attributes = attributes,
                                        .n_attributes = 2,
                                        .body = STR("{}") };
-    struct relay_received *r = relay_received_copy(&d, 3, STR_NONE);
+    struct relay_received *r = relay_received_copy(&d, 3, STR_NONE, &held);
 
     (void)state;
     assert_int_equal(r->connection, 3);
@@ -54,11 +58,11 @@ static void received__has_texts_of_so_many_bytes_and_no_more(void **state)
         struct relay_received *r;
 
         *texts[i] = so_many(RELAY_RECEIVED_TEXT_BYTES_MAX);
-        r = relay_received_copy(&d, 1, STR_NONE);
+        r = relay_received_copy(&d, 1, STR_NONE, &held);
         assert_false(r->d.is_too_large);
         relay_received_free(r);
         *texts[i] = so_many(RELAY_RECEIVED_TEXT_BYTES_MAX + 1);
-        r = relay_received_copy(&d, 1, STR_NONE);
+        r = relay_received_copy(&d, 1, STR_NONE, &held);
         assert_true(r->d.is_too_large);
         assert_int_equal(r->d.topic.n + r->d.id.n + r->d.content_type.n,
                          RELAY_RECEIVED_TEXT_BYTES_MAX);
@@ -78,18 +82,18 @@ static void received__has_attributes_of_so_many_bytes_and_no_more(void **state)
 
     (void)state;
     attributes[0].value = so_many(RELAY_RECEIVED_ATTRIBUTES_BYTES_MAX - 3);
-    r = relay_received_copy(&d, 1, STR_NONE);
+    r = relay_received_copy(&d, 1, STR_NONE, &held);
     assert_false(r->d.is_too_large);
     assert_int_equal(r->d.n_attributes, 2);
     relay_received_free(r);
     attributes[0].value.n++;
-    r = relay_received_copy(&d, 1, STR_NONE);
+    r = relay_received_copy(&d, 1, STR_NONE, &held);
     assert_true(r->d.is_too_large);
     assert_int_equal(r->d.n_attributes, 1); /* that there is room for */
     relay_received_free(r);
     attributes[0].value = so_many(RELAY_RECEIVED_ATTRIBUTES_BYTES_MAX);
     d.n_attributes = 3;
-    r = relay_received_copy(&d, 1, STR_NONE);
+    r = relay_received_copy(&d, 1, STR_NONE, &held);
     assert_true(r->d.is_too_large);
     assert_int_equal(r->d.n_attributes, 2);
     assert_true(str_eq(r->d.attributes[0].name, STR("b")));
@@ -108,7 +112,7 @@ static void received__has_so_many_attributes_and_no_more(void **state)
         struct relay_received *r;
 
         d.n_attributes = n;
-        r = relay_received_copy(&d, 1, STR_NONE);
+        r = relay_received_copy(&d, 1, STR_NONE, &held);
         assert_int_equal(r->d.n_attributes, BROKER_ATTRIBUTES_MAX);
         assert_true(r->d.is_too_large == (n > BROKER_ATTRIBUTES_MAX));
         relay_received_free(r);
@@ -122,7 +126,7 @@ static bool is_own_of(const char *id, const char *said, const char *origin)
                                        .id = str_of(id),
                                        .origin = str_of(said),
                                        .body = STR("{}") };
-    struct relay_received *r = relay_received_copy(&d, 3, str_of(origin));
+    struct relay_received *r = relay_received_copy(&d, 3, str_of(origin), &held);
     bool is = r->is_own;
 
     assert_int_equal(r->connection, 3);
@@ -164,6 +168,35 @@ static void received__is_not_own_where_another_answers_with_our_headers(void **s
     assert_false(is_own_of("", "0f00 ", "0f00"));
 }
 
+/* Whatever is said of it: with a byte left a message of any length is received. */
+static void received__is_counted_until_it_is_freed_and_leaves_so_much_room(void **state)
+{
+    char *body = mem_zalloc(RELAY_HELD_BYTES_MAX);
+    struct broker_delivery d = { .topic = STR("payment.declined"), .body = { body, 0 } };
+    const struct broker_attribute attribute = { STR("id"), STR("m-1") };
+    size_t more = d.topic.n + 5;
+    struct relay_received *first, *last;
+
+    (void)state;
+    d.attributes = &attribute;
+    d.n_attributes = 1;
+    assert_int_equal(relay_received_room(atomic_load(&held)), RELAY_HELD_BYTES_MAX);
+    d.body.n = RELAY_HELD_BYTES_MAX - more - 1;
+    first = relay_received_copy(&d, 1, STR_NONE, &held);
+    assert_int_equal(relay_received_room(atomic_load(&held)), 1);
+    relay_received_free(first);
+    d.body.n++;
+    first = relay_received_copy(&d, 1, STR_NONE, &held);
+    assert_int_equal(relay_received_room(atomic_load(&held)), 0);
+    last = relay_received_copy(&d, 1, STR_NONE, &held);
+    assert_int_equal(relay_received_room(atomic_load(&held)), 0);
+    relay_received_free(first);
+    assert_int_equal(relay_received_room(atomic_load(&held)), 0);
+    relay_received_free(last);
+    assert_int_equal(relay_received_room(atomic_load(&held)), RELAY_HELD_BYTES_MAX);
+    mem_free(body);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +206,7 @@ int main(void)
         cmocka_unit_test(received__has_so_many_attributes_and_no_more),
         cmocka_unit_test(received__is_own_where_its_origin_is_this_logs),
         cmocka_unit_test(received__is_not_own_where_another_answers_with_our_headers),
+        cmocka_unit_test(received__is_counted_until_it_is_freed_and_leaves_so_much_room),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
