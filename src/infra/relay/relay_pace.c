@@ -120,6 +120,14 @@ static bool is_quiet(struct relay_pace *p, const struct look *look)
     return ++p->looks >= RELAY_PACE_QUIET_LOOKS;
 }
 
+/* Whether nothing was appended for some looks. For one of them nothing is where the disk takes longer than
+ * a look for a commit. */
+static bool is_over(struct relay_pace *p, const struct look *look)
+{
+    p->looks = look->n_events ? 0 : p->looks + 1;
+    return p->looks >= RELAY_PACE_QUIET_LOOKS;
+}
+
 static void step(struct relay_pace *p, const struct look *look, int64_t now_ms)
 {
     double base_us;
@@ -134,9 +142,9 @@ static void step(struct relay_pace *p, const struct look *look, int64_t now_ms)
             go(p, RELAY_PACE_PROBE, RELAY_PACE_STILL);
         break;
     case RELAY_PACE_PROBE:
-        if (look->n_events == 0)
-            go(p, RELAY_PACE_FREE, 0); /* nothing is appended any more */
-        else if (add_wait(p, look->wait_us, &base_us))
+        if (is_over(p, look))
+            go(p, RELAY_PACE_FREE, 0);
+        else if (look->n_events && add_wait(p, look->wait_us, &base_us))
             run(p, base_us, now_ms);
         break;
     case RELAY_PACE_PACED:

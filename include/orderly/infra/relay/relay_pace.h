@@ -59,7 +59,7 @@ struct relay_pace {
     double base_us; /* the shortest wait since the last probe began */
     double waits_us[RELAY_PACE_LOOKS];
     unsigned n_waits;
-    unsigned looks; /* in SETTLE and PROBE; in FREE and PACED: quiet ones, one after the other */
+    unsigned looks; /* in SETTLE; in PROBE and PACED: empty or quiet ones, one after the other */
     int64_t run_until_ms;
     int64_t looked_ms;
     struct relay_pace_totals last; /* at the last look */

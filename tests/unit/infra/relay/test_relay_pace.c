@@ -228,6 +228,24 @@ static void pace__is_free_when_orders_end_while_it_is_probed(void **state)
     assert_int_equal(m.pace.state, RELAY_PACE_FREE);
 }
 
+/* A disk that takes longer than a look for a commit: in some looks nothing becomes durable, and what does
+ * in the others has waited longer. */
+static void pace__is_found_on_a_disk_that_is_slower_than_a_look(void **state)
+{
+    struct machine slow = busy_machine();
+    int n_paced = 0;
+
+    (void)state;
+    slow.base_us = 150000.0;
+    start(&slow);
+    for (int n = 0; n < 600; n++) {
+        slow.events = n % 3 == 1 ? 0 : 1.5 * ORDERS;
+        run(&slow, RELAY_PACE_LOOK_MS);
+        n_paced += slow.pace.state == RELAY_PACE_PACED;
+    }
+    assert_true(n_paced > 500);
+}
+
 /* A slower disk, or more orders: what an event waits without the relay is not the relay's fault. */
 static void pace__finds_a_longer_wait_that_is_not_its_own(void **state)
 {
@@ -366,6 +384,7 @@ int main(void)
         cmocka_unit_test(pace__lets_everything_pass_where_the_machine_has_room),
         cmocka_unit_test(pace__is_free_again_soon_after_the_last_order),
         cmocka_unit_test(pace__is_free_when_orders_end_while_it_is_probed),
+        cmocka_unit_test(pace__is_found_on_a_disk_that_is_slower_than_a_look),
         cmocka_unit_test(pace__finds_a_longer_wait_that_is_not_its_own),
         cmocka_unit_test(pace__slows_down_when_the_broker_begins_to_cost),
         cmocka_unit_test(pace__of_several_relays_is_not_measured_by_what_the_others_cost),
