@@ -95,6 +95,11 @@ bool bare_next(struct bare *b)
     return true;
 }
 
+void bare_origin(const struct bare_message *m, char out[static BARE_ORIGIN_MAX])
+{
+    (void)snprintf(out, BARE_ORIGIN_MAX, BARE_LOG " %s", m->id);
+}
+
 void bare_print(const struct bare *b)
 {
     double seconds = (double)(clock_now_ns() - b->began_ns) / 1e9;

@@ -12,6 +12,9 @@
 #define BARE_TEXT_MAX 256u
 #define BARE_WAIT_S 120 /* for the broker's next word */
 
+#define BARE_LOG "00000000000000000000000000000000" /* as the header orderly-origin names a log */
+#define BARE_ORIGIN_MAX (sizeof(BARE_LOG) + 1 + BARE_TEXT_MAX)
+
 struct bare_message {
     char topic[BARE_TEXT_MAX], id[BARE_TEXT_MAX], order_id[BARE_TEXT_MAX];
     struct str body; /* of the file */
@@ -30,6 +33,8 @@ struct bare {
 void bare_begin(struct bare *b, int argc, char **argv);
 /* The clock is started by the first. False: there were `count` of them. */
 bool bare_next(struct bare *b);
+/* What a relay's header orderly-origin says beside the message. */
+void bare_origin(const struct bare_message *m, char out[static BARE_ORIGIN_MAX]);
 /* Prints one line of JSON: messages, bytes, seconds, acked_per_s. All were acknowledged. */
 void bare_print(const struct bare *b);
 /* Ends the process with 1. */

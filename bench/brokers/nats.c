@@ -25,7 +25,7 @@ static void on_refused(jsCtx *js, jsPubAckErr *e, void *closure)
 
 static void publish(jsCtx *js, const struct bare_message *m)
 {
-    char subject[BARE_TEXT_MAX + 8];
+    char subject[BARE_TEXT_MAX + 8], origin[BARE_ORIGIN_MAX];
     natsMsg *out = NULL;
 
     (void)snprintf(subject, sizeof(subject), "bare.%s", m->topic);
@@ -33,6 +33,8 @@ static void publish(jsCtx *js, const struct bare_message *m)
     need(natsMsgHeader_Set(out, "Nats-Msg-Id", m->id), "a header");
     need(natsMsgHeader_Set(out, "correlation-id", m->order_id), "a header");
     need(natsMsgHeader_Set(out, "content-type", "application/json"), "a header");
+    bare_origin(m, origin);
+    need(natsMsgHeader_Set(out, "orderly-origin", origin), "a header");
     need(js_PublishMsgAsync(js, &out, NULL), "publishing");
 }
 

@@ -66,18 +66,24 @@ static amqp_connection_state_t open_connection(uint16_t port)
 static void publish(amqp_connection_state_t c, const struct bare_message *m)
 {
     amqp_bytes_t topic = bytes_of(m->topic, strlen(m->topic));
+    char origin[BARE_ORIGIN_MAX];
+    amqp_table_entry_t header = { .key = amqp_cstring_bytes("orderly-origin"),
+                                  .value.kind = AMQP_FIELD_KIND_UTF8 };
     amqp_basic_properties_t p = {
         ._flags = AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_TIMESTAMP_FLAG | AMQP_BASIC_TYPE_FLAG |
                   AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_CORRELATION_ID_FLAG |
-                  AMQP_BASIC_CONTENT_TYPE_FLAG,
+                  AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_HEADERS_FLAG,
         .delivery_mode = AMQP_DELIVERY_PERSISTENT,
         .timestamp = (uint64_t)time(NULL),
         .type = topic,
         .message_id = bytes_of(m->id, strlen(m->id)),
         .correlation_id = bytes_of(m->order_id, strlen(m->order_id)),
         .content_type = amqp_cstring_bytes("application/json"),
+        .headers = { 1, &header },
     };
 
+    bare_origin(m, origin);
+    header.value.value.bytes = amqp_cstring_bytes(origin);
     need(amqp_basic_publish(c, CHANNEL, amqp_cstring_bytes("bare"), topic, 1, 0, &p,
                             bytes_of(m->body.p, m->body.n)),
          "publishing");
