@@ -43,7 +43,7 @@ enum relay_from { RELAY_FROM_BEGINNING, RELAY_FROM_NOW };
 #define RELAY_UNACKED_MAX 4096
 /* With the first the 99th percentile of the orders stayed below 1.5 times that without a relay, on two
  * cores and one disk for all. With the last, orders hardly count. */
-#define RELAY_SLACK_PERCENT_DEFAULT 25
+#define RELAY_SLACK_PERCENT_DEFAULT 20
 #define RELAY_SLACK_PERCENT_MAX 10000
 
 struct relay_options {
