@@ -13,9 +13,9 @@
 /* While the client has no room. */
 #define BUSY_MS 10
 /* A turn costs about the same whether it finds one message or fifty, so one that found few is not
- * followed at once. Where the loop has set a limit, turns keep to a beat, which has room for some
- * messages at the smallest limit. A turn that comes late, as on a busy machine, may publish what those
- * that it kept waiting could have, of so much time. */
+ * followed at once. Where the loop has set a limit, turns keep to a beat, and those that have not
+ * enough to publish together only listen. A turn that comes late, as on a busy machine, may publish
+ * what those that it kept waiting could have, of so much time. */
 #define TURN_SMALL 64
 #define TURN_MS 2
 #define BEAT_MS 5

@@ -337,6 +337,12 @@ static void options__values_at_the_edge_are_taken_and_beyond_it_refused(void **s
         { "relay.nats.group", "", "a b" },
         { "relay.nats.topics", "order.*, payment.approved", "order.*,payment.eaten" },
         { "relay.nats.topics", "*", ", ," },
+        { "relay.nats.slack_percent", "0", "-1" },
+        { "relay.nats.slack_percent", "10000", "10001" },
+        { "relay.kafka.window", "1", "0" },
+        { "relay.kafka.window", "65536", "65537" },
+        { "relay.rabbitmq.unacked_max", "1", "0" },
+        { "relay.rabbitmq.unacked_max", "4096", "4097" },
     };
     struct fixture *f = *state;
 
